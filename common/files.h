@@ -1,0 +1,50 @@
+// Files: mapping, reading with a bound, and writing that never leaves half a file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace potluck {
+
+// A whole file mapped for reading. Thread-safe. The mapping lives as long as the object. A file
+// that another program shortens while it is mapped ends the process with SIGBUS, as for any
+// mapping.
+class MappedFile {
+ public:
+  // NotFound, PermissionDenied or InvalidArgument (a folder, a pipe), each naming the path. An
+  // empty file maps to no bytes.
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_bytes_}; }
+  const std::string& path() const { return path_; }
+
+  // Tells the kernel that `part`, a part of bytes(), is not needed for now: its pages leave this
+  // process's resident memory and are read again when touched.
+  void DropPages(std::span<const std::byte> part) const;
+
+ private:
+  MappedFile(std::string path, const std::byte* data, size_t size_bytes)
+      : path_(std::move(path)), data_(data), size_bytes_(size_bytes) {}
+
+  std::string path_;
+  const std::byte* data_;
+  size_t size_bytes_;
+};
+
+// The whole file. ResourceExhausted where it is longer than `max_bytes`.
+absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes);
+
+// Writes a temporary file beside `path`, syncs it and renames it: `path` holds the old or the new
+// bytes, never a part, even on a full disk (ResourceExhausted).
+absl::Status WriteFileAtomically(const std::string& path, std::string_view bytes);
+
+}  // namespace potluck

@@ -1,0 +1,26 @@
+// Where standard string views meet Abseil: Debian's absl::string_view is a type of its own.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/strings/string_view.h"
+
+namespace potluck {
+
+inline absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
+inline std::string_view ToStd(absl::string_view text) { return {text.data(), text.size()}; }
+
+// `text` fit for a one-line message: control characters and invalid UTF-8 bytes as \xHH, at most
+// `max_chars` bytes with "..." after a cut.
+std::string Printable(std::string_view text, size_t max_chars = 120);
+
+// The number of bytes of the UTF-8 character that starts at text[0], or 0 where the bytes are not
+// valid UTF-8 (overlong forms, surrogates and cut-off characters included). Writes the code point
+// where `code_point` is given.
+int DecodeUtf8(std::string_view text, char32_t* code_point = nullptr);
+
+// Appends `code_point` as UTF-8. Values that UTF-8 cannot carry become U+FFFD.
+void AppendUtf8(char32_t code_point, std::string& out);
+
+}  // namespace potluck
