@@ -12,12 +12,22 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/text.h"
 #include "kernels/dtype.h"
 
 namespace potluck::model {
 
+struct WeightBytes {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const MappedFile> file;
+};
+
+// Bytes lie where the file has them, at any address: read numbers with memcpy, not through a float
+// pointer.
 struct WeightTensor {
   std::string name;
   kernels::DType dtype = kernels::DType::kF32;
@@ -26,6 +36,9 @@ struct WeightTensor {
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;  // mapped; lives as long as `file`
   std::shared_ptr<const MappedFile> file;
+  // A stack of experts that lie apart in the file: one entry per expert, in order, each of shape
+  // (out, in); `bytes` and `file` are then empty. Empty for every other tensor.
+  std::vector<WeightBytes> experts;
 };
 
 // Thread-safe after construction.
@@ -34,6 +47,13 @@ class WeightSource {
   virtual ~WeightSource() = default;
   // Null where there is none of that name.
   virtual const WeightTensor* Find(std::string_view name) const = 0;
+  // As Find, but never null: NotFound where there is none, and Unimplemented where the file has it
+  // in a type that Potluck doesn't compute with (tensor, type and the supported types named).
+  virtual absl::StatusOr<const WeightTensor*> Get(std::string_view name) const {
+    if (const WeightTensor* tensor = Find(name)) return tensor;
+    return absl::NotFoundError(absl::StrCat("the model has no tensor ", ToAbsl(name)));
+  }
+  // Every usable tensor once: parts of a fused one in its place.
   virtual std::span<const WeightTensor> tensors() const = 0;
 };
 
