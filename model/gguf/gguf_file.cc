@@ -1,0 +1,156 @@
+#include "model/gguf/gguf_file.h"
+
+#include <cctype>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+
+namespace potluck::model {
+namespace {
+
+// "PREFIX-00002-of-00005.gguf" without its numbers.
+struct SplitName {
+  std::string prefix;
+  int count;
+};
+
+constexpr size_t kSplitSuffixChars = sizeof("-00001-of-00001.gguf") - 1;
+
+std::optional<SplitName> ParseSplitName(const std::string& path) {
+  if (path.size() <= kSplitSuffixChars) return std::nullopt;
+  const size_t start = path.size() - kSplitSuffixChars;
+  constexpr std::string_view kPattern = "-#####-of-#####.gguf";
+  for (size_t i = 0; i < kSplitSuffixChars; ++i) {
+    const char have = path[start + i];
+    const bool fits = kPattern[i] == '#' ? std::isdigit(static_cast<unsigned char>(have)) != 0
+                                         : have == kPattern[i];
+    if (!fits) return std::nullopt;
+  }
+  return SplitName{path.substr(0, start), std::stoi(path.substr(start + 10, 5))};
+}
+
+std::string SplitPath(const SplitName& name, int number) {
+  return absl::StrFormat("%s-%05d-of-%05d.gguf", name.prefix, number, name.count);
+}
+
+}  // namespace
+
+absl::StatusOr<GgufFile::Shard> GgufFile::OpenShard(const std::string& path) {
+  POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
+  absl::StatusOr<GgufHeader> header = ParseGgufHeader(file->bytes());
+  if (!header.ok()) return Annotate(header.status(), path);
+  return Shard{std::move(file), *std::move(header)};
+}
+
+absl::Status GgufFile::OpenShards(const std::string& path) {
+  POTLUCK_ASSIGN_OR_RETURN(Shard opened, OpenShard(path));
+  int64_t count = 1;
+  if (opened.header.metadata.Find("split.count") != nullptr) {
+    const absl::StatusOr<int64_t> value = opened.header.metadata.Int("split.count");
+    if (!value.ok()) return Annotate(value.status(), path);
+    count = *value;
+  }
+  // llama.cpp's tools write 0 or 1 into files that were never split.
+  if (count == 0 || count == 1) {
+    shards_.push_back(std::move(opened));
+    return absl::OkStatus();
+  }
+  const std::optional<SplitName> name = ParseSplitName(path);
+  if (!name || name->count != count) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": one of ", count, " parts (split.count), so its name must end in -00001-of-",
+        absl::StrFormat("%05d", count), ".gguf or the like; give it its name back"));
+  }
+  for (int i = 1; i <= name->count; ++i) {
+    absl::StatusOr<Shard> shard = OpenShard(SplitPath(*name, i));
+    if (!shard.ok()) {
+      return Annotate(shard.status(),
+                      absl::StrCat("part ", i, " of the ", count, " that belong together"));
+    }
+    shards_.push_back(*std::move(shard));
+  }
+  return CheckSplit();
+}
+
+absl::Status GgufFile::CheckSplit() const {
+  uint64_t num_tensors = 0;
+  for (const Shard& shard : shards_) num_tensors += shard.header.tensors.size();
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const GgufMetadata& metadata = shards_[i].header.metadata;
+    const std::pair<const char*, uint64_t> expected[] = {
+        {"split.no", i}, {"split.count", shards_.size()}, {"split.tensors.count", num_tensors}};
+    for (const auto& [key, value] : expected) {
+      const absl::StatusOr<int64_t> found = metadata.Int(key);
+      if (!found.ok()) return Annotate(found.status(), shards_[i].file->path());
+      if (static_cast<uint64_t>(*found) != value) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            shards_[i].file->path(), ": ", key, " is ", *found, " where the ", shards_.size(),
+            " parts together make ", value, "; they are not parts of one model"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GgufFile::ListTensors() {
+  for (const Shard& shard : shards_) {
+    for (const GgufTensorInfo& info : shard.header.tensors) {
+      if (!listed_index_.emplace(info.name, listed_.size()).second) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            shard.file->path(), ": tensor ", ToAbsl(info.name), " is in another part, too"));
+      }
+      listed_.push_back({info, shard.file});
+    }
+  }
+  return absl::OkStatus();
+}
+
+void GgufFile::MakeWeights() {
+  for (const GgufTensor& tensor : listed_) {
+    const std::optional<kernels::DType> dtype = kernels::DTypeFromGguf(tensor.info.type->number);
+    if (!dtype) continue;
+    WeightTensor weight;
+    weight.name = std::string(tensor.info.name);
+    weight.dtype = *dtype;
+    weight.shape = tensor.info.shape;
+    weight.bytes = tensor.file->bytes().subspan(tensor.info.offset, tensor.info.size_bytes);
+    weight.file = tensor.file;
+    weights_.push_back(std::move(weight));
+  }
+  for (size_t i = 0; i < weights_.size(); ++i) weights_index_.emplace(weights_[i].name, i);
+}
+
+absl::StatusOr<std::shared_ptr<GgufFile>> GgufFile::Open(const std::string& path) {
+  std::shared_ptr<GgufFile> file(new GgufFile());
+  POTLUCK_RETURN_IF_ERROR(file->OpenShards(path));
+  POTLUCK_RETURN_IF_ERROR(file->ListTensors());
+  file->MakeWeights();
+  return file;
+}
+
+const GgufTensor* GgufFile::FindListed(std::string_view name) const {
+  const auto found = listed_index_.find(name);
+  return found == listed_index_.end() ? nullptr : &listed_[found->second];
+}
+
+const WeightTensor* GgufFile::Find(std::string_view name) const {
+  const auto found = weights_index_.find(name);
+  return found == weights_index_.end() ? nullptr : &weights_[found->second];
+}
+
+absl::StatusOr<const WeightTensor*> GgufFile::Get(std::string_view name) const {
+  if (const WeightTensor* tensor = Find(name)) return tensor;
+  const GgufTensor* listed = FindListed(name);
+  if (listed == nullptr) {
+    return absl::NotFoundError(absl::StrCat(path(), " has no tensor ", ToAbsl(name)));
+  }
+  return absl::UnimplementedError(absl::StrCat(listed->file->path(), ": tensor ", ToAbsl(name),
+                                               " is stored as ", ToAbsl(listed->info.type->name),
+                                               "; supported are ", SupportedTypeNames()));
+}
+
+}  // namespace potluck::model
