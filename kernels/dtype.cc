@@ -3,7 +3,7 @@
 namespace potluck::kernels {
 namespace {
 
-constexpr DTypeTraits kTraits[kNumDTypes] = {
+constexpr DTypeTraits kTraits[] = {
     {DType::kF32, "f32", 0, 1, 4},
     {DType::kF16, "f16", 1, 1, 2},
     {DType::kBF16, "bf16", 30, 1, 2},
@@ -20,23 +20,24 @@ constexpr DTypeTraits kTraits[kNumDTypes] = {
     {DType::kIQ4_NL, "iq4_nl", 20, 32, 18},
     {DType::kIQ4_XS, "iq4_xs", 23, 256, 136},
     {DType::kMXFP4, "mxfp4", 39, 32, 17},
+    {DType::kI32, "i32", 26, 1, 4},
 };
 
 }  // namespace
 
-std::span<const DTypeTraits> AllDTypes() { return kTraits; }
+std::span<const DTypeTraits> WeightDTypes() { return {kTraits, kNumWeightDTypes}; }
 
 const DTypeTraits& Traits(DType dtype) { return kTraits[static_cast<int>(dtype)]; }
 
 std::optional<DType> DTypeFromGguf(uint32_t gguf_type) {
-  for (const DTypeTraits& traits : kTraits) {
+  for (const DTypeTraits& traits : WeightDTypes()) {
     if (traits.gguf_type == gguf_type) return traits.dtype;
   }
   return std::nullopt;
 }
 
 std::optional<DType> DTypeFromName(std::string_view name) {
-  for (const DTypeTraits& traits : kTraits) {
+  for (const DTypeTraits& traits : WeightDTypes()) {
     if (traits.name == name) return traits.dtype;
   }
   return std::nullopt;

@@ -29,9 +29,10 @@ enum class DType : uint8_t {
   kIQ4_NL,
   kIQ4_XS,
   kMXFP4,
+  kI32,  // token and expert numbers inside a step; never a weight
 };
 
-inline constexpr int kNumDTypes = 16;
+inline constexpr int kNumWeightDTypes = 16;
 
 struct DTypeTraits {
   DType dtype;
@@ -41,9 +42,10 @@ struct DTypeTraits {
   int block_bytes;
 };
 
-// One row per DType, in its order.
-std::span<const DTypeTraits> AllDTypes();
+// One row per type that weights come in, in the enumeration's order.
+std::span<const DTypeTraits> WeightDTypes();
 const DTypeTraits& Traits(DType dtype);
+// The weight type of that GGUF number or name.
 std::optional<DType> DTypeFromGguf(uint32_t gguf_type);
 std::optional<DType> DTypeFromName(std::string_view name);
 

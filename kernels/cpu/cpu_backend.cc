@@ -1,0 +1,55 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <cpuinfo.h>
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "common/text.h"
+#include "kernels/host_buffer.h"
+
+namespace potluck::kernels {
+
+absl::StatusOr<std::unique_ptr<CpuBackend>> CpuBackend::Create(const Options& options) {
+  auto target = ChooseCpuTarget(options.target);
+  if (!target.ok()) return target.status();
+  int num_threads = options.num_threads;
+  if (num_threads <= 0)
+    num_threads = cpuinfo_initialize() ? static_cast<int>(cpuinfo_get_cores_count()) : 1;
+  return std::unique_ptr<CpuBackend>(new CpuBackend(**target, num_threads));
+}
+
+DeviceInfo CpuBackend::info() const {
+  const bool known = cpuinfo_initialize() && cpuinfo_get_packages_count() > 0;
+  const std::string model = known ? cpuinfo_get_package(0)->name : "CPU";
+  const HostMemory memory = ReadHostMemory();
+  return {.name = "cpu",
+          .hardware = absl::StrCat(model.empty() ? "CPU" : model, ", ", num_threads(), " threads"),
+          .target = std::string(target_.name),
+          .numerics_class = "cpu-1",
+          .total_memory_bytes = memory.total_bytes,
+          .free_memory_bytes = memory.free_bytes};
+}
+
+absl::StatusOr<std::unique_ptr<Buffer>> CpuBackend::Allocate(int64_t size_bytes,
+                                                             std::string_view what) {
+  return AllocateHostBuffer(size_bytes, what);
+}
+
+absl::Status CpuBackend::Upload(std::span<const std::byte> from, const TensorView& to) {
+  std::memcpy(to.host<std::byte>(), from.data(), from.size());
+  return absl::OkStatus();
+}
+
+absl::Status CpuBackend::Download(const TensorView& from, std::span<std::byte> to) {
+  std::memcpy(to.data(), from.host<std::byte>(), to.size());
+  return absl::OkStatus();
+}
+
+absl::Status CpuBackend::Copy(const Buffer& from, int64_t from_bytes, Buffer& to, int64_t to_bytes,
+                              int64_t size_bytes) {
+  std::memcpy(to.host() + to_bytes, from.host() + from_bytes, size_bytes);
+  return absl::OkStatus();
+}
+
+}  // namespace potluck::kernels

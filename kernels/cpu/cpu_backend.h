@@ -1,0 +1,64 @@
+// The CPU as a device: numerics class cpu-1 on every instruction set.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "kernels/cpu/cpu_target.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace potluck::kernels {
+
+class CpuBackend final : public Backend {
+ public:
+  struct Options {
+    int num_threads = 0;  // 0: one per physical core
+    std::string target;   // pins an instruction set of kernels/targets.inc; empty: the fastest
+  };
+  static absl::StatusOr<std::unique_ptr<CpuBackend>> Create(const Options& options);
+
+  DeviceInfo info() const override;
+  int num_threads() const { return threads_.num_threads(); }
+
+  absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t size_bytes,
+                                                   std::string_view what) override;
+  absl::StatusOr<std::unique_ptr<Weight>> LoadWeight(const WeightData& data) override;
+  absl::Status Reserve(const StepLimits& limits) override;
+
+  absl::Status Upload(std::span<const std::byte> from, const TensorView& to) override;
+  absl::Status Download(const TensorView& from, std::span<std::byte> to) override;
+  absl::Status Copy(const Buffer& from, int64_t from_bytes, Buffer& to, int64_t to_bytes,
+                    int64_t size_bytes) override;
+
+  absl::Status Embed(const EmbedArgs& args) override;
+  absl::Status RmsNorm(const RmsNormArgs& args) override;
+  absl::Status MatMul(const MatMulArgs& args) override;
+  absl::Status ExpertMatMul(const ExpertMatMulArgs& args) override;
+  absl::Status Rope(const RopeArgs& args) override;
+  absl::Status KvWrite(const KvWriteArgs& args) override;
+  absl::Status Attention(const AttentionArgs& args) override;
+  absl::Status GatedActivation(const GatedActivationArgs& args) override;
+  absl::Status Add(const AddArgs& args) override;
+  absl::Status Scale(const ScaleArgs& args) override;
+  absl::Status SoftCap(const SoftCapArgs& args) override;
+  absl::Status GatherRows(const GatherRowsArgs& args) override;
+  absl::Status ExpertRoute(const ExpertRouteArgs& args) override;
+  absl::Status ExpertCombine(const ExpertCombineArgs& args) override;
+
+  absl::Status Fence() override { return absl::OkStatus(); }
+
+ private:
+  CpuBackend(const CpuTarget& target, int num_threads) : target_(target), threads_(num_threads) {}
+
+  const CpuTarget& target_;
+  ThreadPool threads_;
+  StepLimits limits_;
+  // Scratch of one step, sized by Reserve(): the quantised input of a product, and what attention
+  // keeps per span.
+  std::unique_ptr<Buffer> product_scratch_;
+  std::unique_ptr<Buffer> attention_scratch_;
+};
+
+}  // namespace potluck::kernels

@@ -1,0 +1,1 @@
+#include "kernels/formats/decode.h"

@@ -1,0 +1,43 @@
+// Every operation in plain scalar C++, in the order that numerics class cpu-1 prescribes: the
+// oracle that all other backends are held against. One thread; speed is no aim.
+#pragma once
+
+#include <memory>
+
+#include "kernels/backend.h"
+
+namespace potluck::kernels {
+
+class ReferenceBackend final : public Backend {
+ public:
+  DeviceInfo info() const override;
+
+  absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t size_bytes,
+                                                   std::string_view what) override;
+  absl::StatusOr<std::unique_ptr<Weight>> LoadWeight(const WeightData& data) override;
+  absl::Status Reserve(const StepLimits& limits) override;
+
+  absl::Status Upload(std::span<const std::byte> from, const TensorView& to) override;
+  absl::Status Download(const TensorView& from, std::span<std::byte> to) override;
+  absl::Status Copy(const Buffer& from, int64_t from_bytes, Buffer& to, int64_t to_bytes,
+                    int64_t size_bytes) override;
+
+  absl::Status Embed(const EmbedArgs& args) override;
+  absl::Status RmsNorm(const RmsNormArgs& args) override;
+  absl::Status MatMul(const MatMulArgs& args) override;
+  absl::Status ExpertMatMul(const ExpertMatMulArgs& args) override;
+  absl::Status Rope(const RopeArgs& args) override;
+  absl::Status KvWrite(const KvWriteArgs& args) override;
+  absl::Status Attention(const AttentionArgs& args) override;
+  absl::Status GatedActivation(const GatedActivationArgs& args) override;
+  absl::Status Add(const AddArgs& args) override;
+  absl::Status Scale(const ScaleArgs& args) override;
+  absl::Status SoftCap(const SoftCapArgs& args) override;
+  absl::Status GatherRows(const GatherRowsArgs& args) override;
+  absl::Status ExpertRoute(const ExpertRouteArgs& args) override;
+  absl::Status ExpertCombine(const ExpertCombineArgs& args) override;
+
+  absl::Status Fence() override { return absl::OkStatus(); }
+};
+
+}  // namespace potluck::kernels

@@ -1,0 +1,26 @@
+// The letters that shapes are written in, everywhere in this tree.
+//
+//   B   sequences in a step              H   query heads
+//   T   new tokens in a step             G   key/value heads (groups)
+//   S   attended positions               Dh  size of a head
+//   O   rows whose logits are wanted     E   experts
+//   D   model_dim                        Eu  experts used per token
+//   F   ffn_dim                          R   LoRA rank
+//   V   vocab_size                       L   layers
+//
+// M, N, K stand only in products: C(M,N) = A(M,K) W(N,K)^T. Weights are (out, in), row-major,
+// always.
+#pragma once
+
+#include <cstdint>
+
+namespace potluck::kernels {
+
+// Positions per KV block, of one layer.
+inline constexpr int kKvBlockPositions = 32;
+
+// Attention is summed over spans of so many positions, from position 0 upward (numerics class
+// cpu-1).
+inline constexpr int kAttentionSpan = 256;
+
+}  // namespace potluck::kernels
