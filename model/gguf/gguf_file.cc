@@ -8,6 +8,8 @@
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "model/fused_weights.h"
+#include "model/gguf/gguf_config.h"
 
 namespace potluck::model {
 namespace {
@@ -121,6 +123,9 @@ void GgufFile::MakeWeights() {
     weight.file = tensor.file;
     weights_.push_back(std::move(weight));
   }
+  // Only the architectures that Potluck runs have parts that are asked for by name.
+  const absl::StatusOr<ModelConfig> config = ConfigFromGguf(*this);
+  if (config.ok()) SplitFusedWeights(*config, weights_);
   for (size_t i = 0; i < weights_.size(); ++i) weights_index_.emplace(weights_[i].name, i);
 }
 
