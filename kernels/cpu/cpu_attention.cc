@@ -2,6 +2,8 @@
 
 namespace potluck::kernels {
 
+absl::Status CpuBackend::ReserveAttentionScratch() { return absl::OkStatus(); }
+
 absl::Status CpuBackend::KvWrite(const KvWriteArgs&) { return absl::UnimplementedError("KvWrite"); }
 absl::Status CpuBackend::Attention(const AttentionArgs&) {
   return absl::UnimplementedError("Attention");

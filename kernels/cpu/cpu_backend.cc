@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 #include "common/text.h"
 #include "kernels/host_buffer.h"
 
@@ -34,6 +35,12 @@ DeviceInfo CpuBackend::info() const {
 absl::StatusOr<std::unique_ptr<Buffer>> CpuBackend::Allocate(int64_t size_bytes,
                                                              std::string_view what) {
   return AllocateHostBuffer(size_bytes, what);
+}
+
+absl::Status CpuBackend::Reserve(const StepLimits& limits) {
+  limits_ = limits;
+  POTLUCK_RETURN_IF_ERROR(ReserveProductScratch());
+  return ReserveAttentionScratch();
 }
 
 absl::Status CpuBackend::Upload(std::span<const std::byte> from, const TensorView& to) {

@@ -52,6 +52,9 @@ class CpuBackend final : public Backend {
  private:
   CpuBackend(const CpuTarget& target, int num_threads) : target_(target), threads_(num_threads) {}
 
+  absl::Status ReserveProductScratch();    // cpu_products.cc
+  absl::Status ReserveAttentionScratch();  // cpu_attention.cc
+
   const CpuTarget& target_;
   ThreadPool threads_;
   StepLimits limits_;
