@@ -60,10 +60,14 @@ class Model:
         if lc.llama_decode(context, batch) != 0:
             raise RuntimeError("llama_decode failed")
         rows = range(len(ids)) if want_all else [len(ids) - 1]
-        out = np.stack([
-            np.ctypeslib.as_array(lc.llama_get_logits_ith(context, i), (self.vocab_size,)).copy()
-            for i in rows
-        ])
+        out = np.stack(
+            [
+                np.ctypeslib.as_array(
+                    lc.llama_get_logits_ith(context, i), (self.vocab_size,)
+                ).copy()
+                for i in rows
+            ]
+        )
         lc.llama_batch_free(batch)
         return out
 

@@ -40,29 +40,68 @@ AGREE = 2e-4  # relative error up to which the two oracles are taken to say the 
 def byte_level_tokens():
     """V tokens of a byte-level BPE: three special, space, newline, printable ASCII, one merge."""
     tokens = ["<s>", "</s>", "<unk>", "\u0120", "\u010a"]
-    tokens += list(string.ascii_letters + string.digits + string.punctuation)[: VOCAB_SIZE - len(tokens) - 1]
+    tokens += list(string.ascii_letters + string.digits + string.punctuation)[
+        : VOCAB_SIZE - len(tokens) - 1
+    ]
     return tokens + ["ab"], ["a b"]
 
 
 def write_tokenizer(folder):
     tokens, merges = byte_level_tokens()
     special = [
-        {"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False,
-         "normalized": False, "special": True} for i, t in enumerate(tokens[:3])
+        {
+            "id": i,
+            "content": t,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for i, t in enumerate(tokens[:3])
     ]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
-                  "use_regex": True}
-    (folder / "tokenizer.json").write_text(json.dumps({
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": special,
-        "normalizer": None, "pre_tokenizer": byte_level, "post_processor": None,
-        "decoder": byte_level,
-        "model": {"type": "BPE", "dropout": None, "unk_token": None,
-                  "continuing_subword_prefix": None, "end_of_word_suffix": None,
-                  "fuse_unk": False, "byte_fallback": False,
-                  "vocab": {t: i for i, t in enumerate(tokens)}, "merges": merges}}))
-    (folder / "tokenizer_config.json").write_text(json.dumps({
-        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>",
-        "unk_token": "<unk>", "add_bos_token": False}))
+    byte_level = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": True,
+    }
+    (folder / "tokenizer.json").write_text(
+        json.dumps(
+            {
+                "version": "1.0",
+                "truncation": None,
+                "padding": None,
+                "added_tokens": special,
+                "normalizer": None,
+                "pre_tokenizer": byte_level,
+                "post_processor": None,
+                "decoder": byte_level,
+                "model": {
+                    "type": "BPE",
+                    "dropout": None,
+                    "unk_token": None,
+                    "continuing_subword_prefix": None,
+                    "end_of_word_suffix": None,
+                    "fuse_unk": False,
+                    "byte_fallback": False,
+                    "vocab": {t: i for i, t in enumerate(tokens)},
+                    "merges": merges,
+                },
+            }
+        )
+    )
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "bos_token": "<s>",
+                "eos_token": "</s>",
+                "unk_token": "<unk>",
+                "add_bos_token": False,
+            }
+        )
+    )
 
 
 def set_vocab(self):
@@ -125,19 +164,23 @@ def published_config(config, spec):
         scaling = None
     elif scaling["rope_type"] == "longrope":
         config["original_max_position_embeddings"] = scaling.pop("original_max_position_embeddings")
-        scaling = {"type": "longrope", "long_factor": scaling["long_factor"],
-                   "short_factor": scaling["short_factor"]}
+        scaling = {
+            "type": "longrope",
+            "long_factor": scaling["long_factor"],
+            "short_factor": scaling["short_factor"],
+        }
     config["rope_scaling"] = scaling
     config.pop("layer_types", None)
     config.pop("_sliding_window_pattern", None)
     config.update(spec.get("published", {}))
-    return config
+    return {k: v for k, v in config.items() if k not in spec.get("without", [])}
 
 
 def save_hf(model, folder, spec):
     model.to(spec.get("dtype", torch.bfloat16))
     model.generation_config = transformers.GenerationConfig(
-        bos_token_id=0, eos_token_id=1, do_sample=True, temperature=0.7, top_k=20, top_p=0.9)
+        bos_token_id=0, eos_token_id=1, do_sample=True, temperature=0.7, top_k=20, top_p=0.9
+    )
     model.save_pretrained(folder, max_shard_size=spec.get("shard", "1GB"))
     write_tokenizer(folder)
     if not spec.get("new_style"):
@@ -147,7 +190,8 @@ def save_hf(model, folder, spec):
 
 def load_hf(folder):
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager")
+        folder, dtype=torch.float32, attn_implementation="eager"
+    )
     return model.eval()
 
 
@@ -175,8 +219,15 @@ def convert(folder, out, spec, kind):
     hparams = conversion.ModelBase.load_hparams(folder, False)
     cls = conversion.get_model_class(hparams["architectures"][0])
     cls.set_vocab = set_vocab
-    cls(folder, kind, out, eager=True, model_name="tiny", fuse_qkv=spec.get("fuse_qkv", False),
-        split_max_tensors=spec.get("gguf_split", 0)).write()
+    cls(
+        folder,
+        kind,
+        out,
+        eager=True,
+        model_name="tiny",
+        fuse_qkv=spec.get("fuse_qkv", False),
+        split_max_tensors=spec.get("gguf_split", 0),
+    ).write()
     return gguf.MODEL_ARCH_NAMES[cls.model_arch]
 
 
@@ -194,10 +245,19 @@ def wrap_multimodal(folder):
     path = folder / "config.json"
     text = json.loads(path.read_text())
     text.pop("architectures")
-    path.write_text(json.dumps({
-        "architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3",
-        "eos_token_id": [1, 2], "text_config": text, "torch_dtype": text.pop("dtype"),
-        "vision_config": {"hidden_size": 8, "model_type": "siglip_vision_model"}}, indent=2))
+    path.write_text(
+        json.dumps(
+            {
+                "architectures": ["Gemma3ForConditionalGeneration"],
+                "model_type": "gemma3",
+                "eos_token_id": [1, 2],
+                "text_config": text,
+                "torch_dtype": text.pop("dtype"),
+                "vision_config": {"hidden_size": 8, "model_type": "siglip_vision_model"},
+            },
+            indent=2,
+        )
+    )
     path = folder / "model.safetensors"
     tensors = {f"language_model.{k}": v for k, v in load_file(path).items()}
     tensors["vision_tower.vision_model.post_layernorm.weight"] = torch.zeros(8)
@@ -211,7 +271,8 @@ def make(name, spec):
     folder.mkdir()
     seed = zlib.crc32(name.encode())
     model = transformers.AutoModelForCausalLM.from_config(
-        spec["config"], attn_implementation="eager", dtype=torch.float32)
+        spec["config"], attn_implementation="eager", dtype=torch.float32
+    )
     randomize(model, seed, spec.get("post_norm_mean", 0.0))
     save_hf(model, folder / "hf", spec)
     model = load_hf(folder / "hf")
@@ -231,24 +292,44 @@ def make(name, spec):
         if spec.get("half_gelu"):
             explained = relative_error(theirs, logits_with_half_gelu(folder / "hf", ids)[first:])
         agree = explained < (1e-3 if spec.get("half_gelu") else AGREE)
-        print(f"{name} prompt {number} ({len(ids)} ids): llama.cpp differs by {error:.2e}, "
-              f"unexplained {explained:.2e}; "
-              f"logits std {expected.std():.2f}, row spread "
-              f"{np.abs(expected[-1] - expected[-2]).max():.2f}")
-        case = {"prompt": ids, "ctx": ctx, "first_row": first, "vocab_size": VOCAB_SIZE,
-                "oracles_differ_by": float(f"{error:.2g}"), "tolerance": 1e-3}
+        print(
+            f"{name} prompt {number} ({len(ids)} ids): llama.cpp differs by {error:.2e}, "
+            f"unexplained {explained:.2e}; "
+            f"logits std {expected.std():.2f}, row spread "
+            f"{np.abs(expected[-1] - expected[-2]).max():.2f}"
+        )
+        case = {
+            "prompt": ids,
+            "ctx": ctx,
+            "first_row": first,
+            "vocab_size": VOCAB_SIZE,
+            "oracles_differ_by": float(f"{error:.2g}"),
+            "tolerance": 1e-3,
+        }
         by_context = want.get("by_context", False)
         if not by_context:
             file = f"{name}/logits_{number}.f32"
             expected.astype("<f4").tofile(HERE / file)
-            cases.append({**case, "oracle": TRANSFORMERS, "logits": file,
-                          "files": ["hf"] + (["gguf"] if agree else [])})
+            cases.append(
+                {
+                    **case,
+                    "oracle": TRANSFORMERS,
+                    "logits": file,
+                    "files": ["hf"] + (["gguf"] if agree else []),
+                }
+            )
         if not agree:
             file = f"{name}/logits_{number}_llama_cpp.f32"
             theirs.astype("<f4").tofile(HERE / file)
-            cases.append({**case, "oracle": LLAMA_CPP, "logits": file,
-                          "tolerance": 5e-3 if spec.get("half_gelu") else 1e-3,
-                          "files": ["gguf"] + (["hf"] if by_context else [])})
+            cases.append(
+                {
+                    **case,
+                    "oracle": LLAMA_CPP,
+                    "logits": file,
+                    "tolerance": 5e-3 if spec.get("half_gelu") else 1e-3,
+                    "files": ["gguf"] + (["hf"] if by_context else []),
+                }
+            )
     cpp.close()
     for path in (folder / "hf").glob("*.safetensors"):
         path.chmod(0o644)
@@ -258,9 +339,14 @@ def make(name, spec):
         shutil.rmtree(folder / "hf")
         for case in cases:
             case["files"] = [f for f in case["files"] if f != "hf"]
-    return {"name": name, "architecture": architecture, "note": spec.get("note", ""),
-            "hf": None if spec.get("drop_hf") else f"{name}/hf", "gguf": f"{name}/{ggufs[0]}",
-            "cases": [c for c in cases if c["files"]]}
+    return {
+        "name": name,
+        "architecture": architecture,
+        "note": spec.get("note", ""),
+        "hf": None if spec.get("drop_hf") else f"{name}/hf",
+        "gguf": f"{name}/{ggufs[0]}",
+        "cases": [c for c in cases if c["files"]],
+    }
 
 
 def main():

@@ -20,8 +20,14 @@ sys.path.insert(0, str(HERE.parent))
 from llama_cpp_logits import Model  # noqa: E402
 
 TEXT_BYTES = 20000
-PROMPTS = ["Once upon a time", "Lily and Tom went to the park", "The little dog was sad because",
-           "\"Can I play?\" asked Ben.", "One day, a big red truck", ""]
+PROMPTS = [
+    "Once upon a time",
+    "Lily and Tom went to the park",
+    "The little dog was sad because",
+    '"Can I play?" asked Ben.',
+    "One day, a big red truck",
+    "",
+]
 LENGTH = 120
 
 
@@ -36,16 +42,23 @@ def perplexity(model, tokens, ctx, kv):
     bos = lc.llama_vocab_bos(model.vocab)
     first, chunks = ctx // 2, []
     for start in range(0, len(tokens) - ctx + 1, ctx):
-        chunk = tokens[start:start + ctx]
-        rows = model.logits([bos] + chunk[1:], ctx, kv)[first:ctx - 1].astype(np.float64)
+        chunk = tokens[start : start + ctx]
+        rows = model.logits([bos] + chunk[1:], ctx, kv)[first : ctx - 1].astype(np.float64)
         top = rows.max(axis=1)
         log_sum = top + np.log(np.exp(rows - top[:, None]).sum(axis=1))
-        targets = chunk[first + 1:]
+        targets = chunk[first + 1 :]
         chunks.append(float((log_sum - rows[np.arange(len(targets)), targets]).sum()))
     scored = len(chunks) * (ctx - 1 - first)
-    return {"ctx": ctx, "kv": kv, "chunks": len(chunks), "scored_tokens": scored,
-            "negative_log_likelihood": sum(chunks), "first_chunk": chunks[0],
-            "perplexity": float(np.exp(sum(chunks) / scored)), "tolerance": 0.005}
+    return {
+        "ctx": ctx,
+        "kv": kv,
+        "chunks": len(chunks),
+        "scored_tokens": scored,
+        "negative_log_likelihood": sum(chunks),
+        "first_chunk": chunks[0],
+        "perplexity": float(np.exp(sum(chunks) / scored)),
+        "tolerance": 0.005,
+    }
 
 
 def greedy(model, prompt, kv):
@@ -61,8 +74,13 @@ def greedy(model, prompt, kv):
             break
         logits = model.decode(context, out[-1:], len(ids) + len(out) - 1, False)[0]
     lc.llama_free(context)
-    return {"prompt": prompt, "prompt_ids": ids, "kv": kv, "ids": out,
-            "closest_choice": float(f"{margin:.3g}")}
+    return {
+        "prompt": prompt,
+        "prompt_ids": ids,
+        "kv": kv,
+        "ids": out,
+        "closest_choice": float(f"{margin:.3g}"),
+    }
 
 
 def main():
@@ -78,12 +96,19 @@ def main():
         print(run)
     lines = ",\n  ".join(json.dumps(r) for r in runs)
     stories = ",\n  ".join(json.dumps(c) for c in continuations)
-    text = json.dumps({"file": text_path.name, "first_byte": 0, "bytes": len(data),
-                       "sha256": hashlib.sha256(data).hexdigest()})
+    text = json.dumps(
+        {
+            "file": text_path.name,
+            "first_byte": 0,
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+    )
     (HERE / "expected.json").write_text(
         f'{{\n "text": {text},\n "tokens": {len(tokens)},\n "first_tokens": {tokens[:32]},\n'
         f' "token_ids_sha256": "{hashlib.sha256(ids).hexdigest()}",\n'
-        f' "perplexity": [\n  {lines}\n ],\n "greedy": [\n  {stories}\n ]\n}}\n')
+        f' "perplexity": [\n  {lines}\n ],\n "greedy": [\n  {stories}\n ]\n}}\n'
+    )
 
 
 if __name__ == "__main__":

@@ -27,12 +27,36 @@ GGML = ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.s
 GGML.ggml_quantize_chunk.restype = ctypes.c_size_t
 
 FLOATS = [Type.F32, Type.F16, Type.BF16]
-QUANTISED = [Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0, Type.Q2_K, Type.Q3_K, Type.Q4_K,
-             Type.Q5_K, Type.Q6_K, Type.IQ4_NL, Type.IQ4_XS, Type.MXFP4]
+QUANTISED = [
+    Type.Q4_0,
+    Type.Q4_1,
+    Type.Q5_0,
+    Type.Q5_1,
+    Type.Q8_0,
+    Type.Q2_K,
+    Type.Q3_K,
+    Type.Q4_K,
+    Type.Q5_K,
+    Type.Q6_K,
+    Type.IQ4_NL,
+    Type.IQ4_XS,
+    Type.MXFP4,
+]
 # Byte offsets of the half-precision scales inside a block.
-SCALES = {Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2], Type.Q8_0: [0],
-          Type.Q2_K: [80, 82], Type.Q3_K: [108], Type.Q4_K: [0, 2], Type.Q5_K: [0, 2],
-          Type.Q6_K: [208], Type.IQ4_NL: [0], Type.IQ4_XS: [0]}
+SCALES = {
+    Type.Q4_0: [0],
+    Type.Q4_1: [0, 2],
+    Type.Q5_0: [0],
+    Type.Q5_1: [0, 2],
+    Type.Q8_0: [0],
+    Type.Q2_K: [80, 82],
+    Type.Q3_K: [108],
+    Type.Q4_K: [0, 2],
+    Type.Q5_K: [0, 2],
+    Type.Q6_K: [208],
+    Type.IQ4_NL: [0],
+    Type.IQ4_XS: [0],
+}
 HARD_HALVES = [0.0, -0.0, 6e-8, -6e-8, 6.1e-5, 6.104e-5, -0.037, 1.0, 1024.0, 65504.0, -65504.0]
 HARD_EXPONENTS = [0, 1, 2, 3, 126, 127, 128, 129, 252]  # beyond 252 a value overflows f32
 TIED_IN_TYPE = [Type.Q4_0, Type.Q8_0, Type.Q6_K]
@@ -54,7 +78,7 @@ def random_blocks(kind):
         for n, offset in enumerate(SCALES.get(kind, [])):
             sane = rng.normal() * 10.0 ** rng.integers(-3, 1)
             value = hard[(j + n) % len(hard)] if 0 <= j < len(hard) else sane
-            block[offset:offset + 2] = np.frombuffer(np.float16(value).tobytes(), np.uint8)
+            block[offset : offset + 2] = np.frombuffer(np.float16(value).tobytes(), np.uint8)
     return blocks.reshape(-1)
 
 
@@ -74,9 +98,13 @@ def decode_with_ggml(kind, blocks):
     count = blocks.size // size * values
     out = np.empty(count, np.float32)
     function = {Type.F16: "ggml_fp16_to_fp32_row", Type.BF16: "ggml_bf16_to_fp32_row"}.get(
-        kind, "dequantize_row_" + kind.name.lower().replace("_k", "_K"))
-    getattr(GGML, function)(blocks.ctypes.data_as(ctypes.c_void_p),
-                            out.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(count))
+        kind, "dequantize_row_" + kind.name.lower().replace("_k", "_K")
+    )
+    getattr(GGML, function)(
+        blocks.ctypes.data_as(ctypes.c_void_p),
+        out.ctypes.data_as(ctypes.c_void_p),
+        ctypes.c_int64(count),
+    )
     return out
 
 
@@ -92,8 +120,14 @@ def make_blocks(kind):
     blocks.tofile(HERE / f"{name}.blocks")
     values.tofile(HERE / f"{name}.f32")
     per_block, size = gguf.GGML_QUANT_SIZES[kind]
-    return {"type": kind.name, "ggml_type": int(kind), "block_values": per_block,
-            "block_bytes": size, "blocks": f"{name}.blocks", "values": f"{name}.f32"}
+    return {
+        "type": kind.name,
+        "ggml_type": int(kind),
+        "block_values": per_block,
+        "block_bytes": size,
+        "blocks": f"{name}.blocks",
+        "values": f"{name}.f32",
+    }
 
 
 def quantize(kind, weights):
@@ -102,9 +136,14 @@ def quantize(kind, weights):
     per_block, size = gguf.GGML_QUANT_SIZES[kind]
     out = np.zeros((rows, columns // per_block * size), np.uint8)
     written = GGML.ggml_quantize_chunk(
-        ctypes.c_int(int(kind)), weights.ctypes.data_as(ctypes.c_void_p),
-        out.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(0), ctypes.c_int64(rows),
-        ctypes.c_int64(columns), None)
+        ctypes.c_int(int(kind)),
+        weights.ctypes.data_as(ctypes.c_void_p),
+        out.ctypes.data_as(ctypes.c_void_p),
+        ctypes.c_int64(0),
+        ctypes.c_int64(rows),
+        ctypes.c_int64(columns),
+        None,
+    )
     assert written == out.size
     return out
 
@@ -116,21 +155,35 @@ def permuted(weights, heads):
 
 def transformers_logits(weights, ids):
     config = transformers.LlamaConfig(
-        vocab_size=V, hidden_size=D, intermediate_size=F, num_hidden_layers=1,
-        num_attention_heads=H, num_key_value_heads=G, head_dim=DH, rms_norm_eps=1e-5,
-        tie_word_embeddings=True, attn_implementation="eager")
+        vocab_size=V,
+        hidden_size=D,
+        intermediate_size=F,
+        num_hidden_layers=1,
+        num_attention_heads=H,
+        num_key_value_heads=G,
+        head_dim=DH,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        attn_implementation="eager",
+    )
     model = transformers.LlamaForCausalLM(config).eval()
     layer = "model.layers.0."
-    names = {"token_embd": "model.embed_tokens", "output_norm": "model.norm",
-             "blk.0.attn_norm": layer + "input_layernorm",
-             "blk.0.attn_q": layer + "self_attn.q_proj",
-             "blk.0.attn_k": layer + "self_attn.k_proj", "blk.0.attn_v": layer + "self_attn.v_proj",
-             "blk.0.attn_output": layer + "self_attn.o_proj",
-             "blk.0.ffn_norm": layer + "post_attention_layernorm",
-             "blk.0.ffn_gate": layer + "mlp.gate_proj", "blk.0.ffn_up": layer + "mlp.up_proj",
-             "blk.0.ffn_down": layer + "mlp.down_proj"}
-    state = {names[k] + ".weight": torch.from_numpy(np.array(v, np.float32))
-             for k, v in weights.items()}
+    names = {
+        "token_embd": "model.embed_tokens",
+        "output_norm": "model.norm",
+        "blk.0.attn_norm": layer + "input_layernorm",
+        "blk.0.attn_q": layer + "self_attn.q_proj",
+        "blk.0.attn_k": layer + "self_attn.k_proj",
+        "blk.0.attn_v": layer + "self_attn.v_proj",
+        "blk.0.attn_output": layer + "self_attn.o_proj",
+        "blk.0.ffn_norm": layer + "post_attention_layernorm",
+        "blk.0.ffn_gate": layer + "mlp.gate_proj",
+        "blk.0.ffn_up": layer + "mlp.up_proj",
+        "blk.0.ffn_down": layer + "mlp.down_proj",
+    }
+    state = {
+        names[k] + ".weight": torch.from_numpy(np.array(v, np.float32)) for k, v in weights.items()
+    }
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state)
     with torch.inference_mode():
@@ -166,7 +219,7 @@ def make_model(kind):
         writer.add_tensor(name + ".weight", decoded[name])
 
     def matrix(name, rows, columns, scale=1.3, as_type=kind):
-        weights = (scale * columns ** -0.5 * rng.normal(size=(rows, columns))).astype(np.float32)
+        weights = (scale * columns**-0.5 * rng.normal(size=(rows, columns))).astype(np.float32)
         if as_type == Type.F16:
             decoded[name] = weights.astype(np.float16)
             writer.add_tensor(name + ".weight", decoded[name])
@@ -203,17 +256,29 @@ def make_model(kind):
     rounded.astype("<f4").tofile(HERE / f"{name}.llama_cpp.f32")
     error = relative_error(rounded, exact)
     print(f"{kind.name}: 8-bit activations change logits by {error:.2e} (std {exact.std():.2f})")
-    return {"type": kind.name, "gguf": path.name, "prompt": ids, "vocab_size": V,
-            "tied_in_type": kind in TIED_IN_TYPE, "exact_logits": f"{name}.transformers.f32",
-            "llama_cpp_logits": f"{name}.llama_cpp.f32", "exact_tolerance": 1e-3,
-            "llama_cpp_tolerance": 2e-2, "oracles_differ_by": float(f"{error:.2g}")}
+    return {
+        "type": kind.name,
+        "gguf": path.name,
+        "prompt": ids,
+        "vocab_size": V,
+        "tied_in_type": kind in TIED_IN_TYPE,
+        "exact_logits": f"{name}.transformers.f32",
+        "llama_cpp_logits": f"{name}.llama_cpp.f32",
+        "exact_tolerance": 1e-3,
+        "llama_cpp_tolerance": 2e-2,
+        "oracles_differ_by": float(f"{error:.2g}"),
+    }
 
 
 def main():
-    index = {"blocks": [make_blocks(k) for k in FLOATS + QUANTISED],
-             "models": [make_model(k) for k in QUANTISED]}
-    lines = [f' "{key}": [\n  ' + ",\n  ".join(json.dumps(e) for e in entries) + "\n ]"
-             for key, entries in index.items()]
+    index = {
+        "blocks": [make_blocks(k) for k in FLOATS + QUANTISED],
+        "models": [make_model(k) for k in QUANTISED],
+    }
+    lines = [
+        f' "{key}": [\n  ' + ",\n  ".join(json.dumps(e) for e in entries) + "\n ]"
+        for key, entries in index.items()
+    ]
     (HERE / "index.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
