@@ -49,7 +49,8 @@ constexpr ArchitectureTraits kArchitectures[] = {
      .gguf_rope = kPairs,
      .hf_rope = kPairs,
      .rotary_fraction = 0.5,
-     .post_norms = true},
+     .post_norms = true,
+     .qkv_bias = true},
 };
 
 void AppendName(std::string_view name, std::string& names) {

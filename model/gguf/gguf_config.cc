@@ -101,6 +101,8 @@ absl::Status ReadSizes(const Reader& reader, ModelConfig& config) {
   }
   POTLUCK_ASSIGN_OR_RETURN(config.head_dim,
                            reader.Int("attention.key_length", config.model_dim / config.num_heads));
+  POTLUCK_RETURN_IF_ERROR(
+      CheckCount(reader.Key("attention.key_length"), config.head_dim, kMaxHeads));
   POTLUCK_ASSIGN_OR_RETURN(const int64_t value_dim,
                            reader.Int("attention.value_length", config.head_dim));
   if (value_dim != config.head_dim) {

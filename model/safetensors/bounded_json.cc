@@ -1,0 +1,110 @@
+#include "model/safetensors/bounded_json.h"
+
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+
+namespace potluck::model {
+namespace {
+
+// Before the parse: a deep document must not cost a stack.
+bool IsDeeperThan(std::string_view text, int max_depth) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > max_depth) return true;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<Json> ParseBoundedJson(std::string_view text) {
+  if (IsDeeperThan(text, kMaxJsonDepth)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the JSON nests deeper than ", kMaxJsonDepth, " levels"));
+  }
+  std::vector<std::set<std::string>> keys;
+  std::optional<std::string> duplicate;
+  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const std::string& key = parsed.get_ref<const std::string&>();
+      if (!keys.back().insert(key).second && !duplicate) duplicate = key;
+    }
+    return true;
+  };
+  Json json = Json::parse(text.begin(), text.end(), watch, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return absl::InvalidArgumentError("not valid JSON");
+  if (duplicate) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the JSON has the key \"", Printable(*duplicate), "\" twice in one object"));
+  }
+  return json;
+}
+
+absl::StatusOr<Json> ReadJsonObject(const std::string& path, uint64_t max_bytes) {
+  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, max_bytes));
+  absl::StatusOr<Json> json = ParseBoundedJson(text);
+  if (!json.ok()) return Annotate(json.status(), path);
+  if (!json->is_object()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": a JSON object is expected, not ", json->type_name()));
+  }
+  return json;
+}
+
+const Json* FindKey(const Json& object, std::string_view key) {
+  if (!object.is_object()) return nullptr;
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::optional<int64_t> IntValue(const Json* value) {
+  if (value == nullptr || !value->is_number()) return std::nullopt;
+  if (value->is_number_unsigned()) {
+    const auto number = value->get<uint64_t>();
+    if (number > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return std::nullopt;
+    return static_cast<int64_t>(number);
+  }
+  if (value->is_number_integer()) return value->get<int64_t>();
+  const auto number = value->get<double>();
+  if (!(std::abs(number) < 9e15) || number != std::floor(number)) return std::nullopt;
+  return static_cast<int64_t>(number);
+}
+
+std::optional<double> NumberValue(const Json* value) {
+  if (value == nullptr || !value->is_number()) return std::nullopt;
+  return value->get<double>();
+}
+
+std::optional<bool> BoolValue(const Json* value) {
+  if (value == nullptr || !value->is_boolean()) return std::nullopt;
+  return value->get<bool>();
+}
+
+std::optional<std::string> StringValue(const Json* value) {
+  if (value == nullptr || !value->is_string()) return std::nullopt;
+  return value->get<std::string>();
+}
+
+}  // namespace potluck::model

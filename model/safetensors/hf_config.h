@@ -1,0 +1,25 @@
+// A Hugging Face config.json as the config that drives the decoder's builder, and
+// generation_config.json as sampling defaults.
+// Source: docs/formats.md; the configuration files of transformers for keys and defaults, in the
+// form that version 5 writes (rope_parameters) and the older one (rope_theta, rope_scaling).
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "model/config.h"
+#include "model/safetensors/bounded_json.h"
+
+namespace potluck::model {
+
+// `config_json` is the file's text. Unimplemented, with the supported ones, for a model_type that
+// Potluck doesn't run; InvalidArgument, naming the key, for what is missing or absurd. `name` is
+// left empty.
+absl::StatusOr<ModelConfig> ConfigFromHf(std::string_view config_json);
+absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config);
+
+// `generation` is generation_config.json's object, `config` config.json's; either may be null (a
+// missing file). Values out of their range are left out; do_sample false is temperature 0.
+SamplingDefaults SamplingDefaultsFromHf(const Json& generation, const Json& config);
+
+}  // namespace potluck::model
