@@ -1,6 +1,5 @@
 #include "model/gguf/gguf_file.h"
 
-#include <cctype>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -14,32 +13,26 @@
 namespace potluck::model {
 namespace {
 
-// "PREFIX-00002-of-00005.gguf" without its numbers.
-struct SplitName {
-  std::string prefix;
-  int count;
-};
+constexpr std::string_view kSplitPattern = "-#####-of-#####.gguf";
 
-constexpr size_t kSplitSuffixChars = sizeof("-00001-of-00001.gguf") - 1;
-
-std::optional<SplitName> ParseSplitName(const std::string& path) {
-  if (path.size() <= kSplitSuffixChars) return std::nullopt;
-  const size_t start = path.size() - kSplitSuffixChars;
-  constexpr std::string_view kPattern = "-#####-of-#####.gguf";
-  for (size_t i = 0; i < kSplitSuffixChars; ++i) {
-    const char have = path[start + i];
-    const bool fits = kPattern[i] == '#' ? std::isdigit(static_cast<unsigned char>(have)) != 0
-                                         : have == kPattern[i];
-    if (!fits) return std::nullopt;
-  }
-  return SplitName{path.substr(0, start), std::stoi(path.substr(start + 10, 5))};
-}
-
-std::string SplitPath(const SplitName& name, int number) {
+std::string SplitPath(const SplitGgufName& name, int number) {
   return absl::StrFormat("%s-%05d-of-%05d.gguf", name.prefix, number, name.count);
 }
 
 }  // namespace
+
+std::optional<SplitGgufName> ParseSplitGgufName(const std::string& path) {
+  if (path.size() <= kSplitPattern.size()) return std::nullopt;
+  const size_t start = path.size() - kSplitPattern.size();
+  for (size_t i = 0; i < kSplitPattern.size(); ++i) {
+    const char have = path[start + i];
+    const bool fits =
+        kSplitPattern[i] == '#' ? have >= '0' && have <= '9' : have == kSplitPattern[i];
+    if (!fits) return std::nullopt;
+  }
+  return SplitGgufName{path.substr(0, start), std::stoi(path.substr(start + 1, 5)),
+                       std::stoi(path.substr(start + 10, 5))};
+}
 
 absl::StatusOr<GgufFile::Shard> GgufFile::OpenShard(const std::string& path) {
   POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
@@ -61,7 +54,7 @@ absl::Status GgufFile::OpenShards(const std::string& path) {
     shards_.push_back(std::move(opened));
     return absl::OkStatus();
   }
-  const std::optional<SplitName> name = ParseSplitName(path);
+  const std::optional<SplitGgufName> name = ParseSplitGgufName(path);
   if (!name || name->count != count) {
     return absl::InvalidArgumentError(absl::StrCat(
         path, ": one of ", count, " parts (split.count), so its name must end in -00001-of-",

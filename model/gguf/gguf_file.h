@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,13 @@
 #include "model/weights.h"
 
 namespace potluck::model {
+
+// "PREFIX-00002-of-00005.gguf": how the parts of a split file are called, counted from 1.
+struct SplitGgufName {
+  std::string prefix;  // with its folder
+  int number, count;
+};
+std::optional<SplitGgufName> ParseSplitGgufName(const std::string& path);
 
 // A tensor as the file lists it, of whatever type.
 struct GgufTensor {
