@@ -21,6 +21,7 @@ COMMON = dict(
     bos_token_id=0,
     eos_token_id=1,
     pad_token_id=None,
+    rms_norm_eps=0.03,  # large enough to be missed if it is read wrongly
 )
 
 
@@ -80,7 +81,6 @@ SPECS = {
     "llama": model(
         t.LlamaConfig,
         num_key_value_heads=4,
-        rms_norm_eps=1e-5,
         spec={
             **F32,
             "without": ["head_dim", "num_key_value_heads", "mlp_bias"],
@@ -273,8 +273,8 @@ SPECS = {
         t.GlmConfig,
         head_dim=8,
         attention_bias=True,
-        rms_norm_eps=1e-5,
         rope_parameters=rope(10000.0, partial_rotary_factor=0.5),
+        published={"layernorm_epsilon": 0.03},
         spec={"drop_hf": True, "fuse_qkv": True, "note": "ChatGLM2/3 as GGUF: fused qkv with bias"},
     ),
     "mixtral": model(

@@ -6,7 +6,6 @@ front; chunk i is tokens [i*ctx, (i+1)*ctx), its first token replaced by BOS, a 
 p of a chunk is scored against token p+1 for p in [ctx/2, ctx-2]; tokens that fill no chunk are left.
 """
 
-import ctypes
 import hashlib
 import json
 import sys
