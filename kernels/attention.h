@@ -6,7 +6,8 @@
 // tokens have slot = position; drafted ones may lie at later slots until they are accepted.
 //
 // KvWrite:    pool[slot[t]] = (k[t], v[t]), rounded to nearest even (f16), or quantised as Q8_0 is:
-//             d = f16(amax / 127), q = nearest-even(x * (1 / (amax / 127))), 0 where amax < 2^-100.
+//             d = f16(amax / 127), q = nearest-even(x * (1 / (amax / 127))), 0 where amax < 2^-100;
+//             a block with an infinity or a NaN in it becomes d = NaN, q = 0.
 // Attention:  for each token t and head h, g = h / (H / G), over the visible positions j:
 //               score = softcap(scale * q[t,h,:]·k[j,g,:]),  softcap(z) = c * tanh(z / c) where c >
 //               0 out[t,h,:] = sum_j softmax_j(score) * v[j,g,:]
@@ -20,7 +21,8 @@
 //   - m); l = sum of w_j in 16 lanes by (j mod 16), tree; o[d] = fma(w_j, v[j,d], o[d]) for
 //   ascending j from 0. The first span that holds a visible position gives (M, L, O); each further
 //   one is merged: M' = max(M, m), a = exp(M - M'), b = exp(m - M'), L = fma(L, a, l * b), O[d] =
-//   fma(O[d], a, o[d] * b). out = O[d] / L.
+//   fma(O[d], a, o[d] * b). out = O[d] / L. Maxima start at -inf and
+//   pass over NaN, which comes out all the same through exp.
 // Shapes: q (T, H, Dh) f32; k, v (T, G, Dh) f32; out (T, H, Dh) f32.
 // Alias:  out must not overlap q.
 // Error:  InvalidArgument for wrong shapes, slots or blocks outside of table or pool.
@@ -36,6 +38,9 @@
 #include "kernels/tensor.h"
 
 namespace potluck::kernels {
+
+// The most that a head may have: attention's scratch space is laid out for it.
+inline constexpr int64_t kMaxHeadDim = 512;
 
 struct KvPoolView {
   DType dtype = DType::kF16;  // kF32, kF16 or kQ8_0

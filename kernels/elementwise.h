@@ -14,9 +14,11 @@
 // length. Alias:  y may equal an input of the same shape (not in GatherRows and ExpertCombine).
 // Order (cpu-1): silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = (0.5 x)(1 + tanh(c fma(a x x, x, x))),
 // c = sqrt(2/pi) and
-//   a = 0.044715 as f32; gelu_erf(x) = (0.5 x)(1 + erf(x * sqrt(1/2))). exp, tanh, erf are cpu-1's
-//   own. Softmax: max, exp(x - max), sum in 16 lanes, one division each; the sum of chosen weights
-//   in order of choice. ExpertCombine: acc = 0; acc = fma(weight, x, acc) for ascending j.
+//   a = 0.044715 as f32, the innermost product first (a x) then (a x) x; gelu_erf(x) = (0.5 x)(1 +
+//   erf(x * sqrt(1/2))). exp, tanh, erf are cpu-1's own. Softmax: max, exp(x - max), sum in 16
+//   lanes, one division each; the sum of chosen weights in order of choice. Neither the maximum nor
+//   the choice prefers a NaN to a number before it. ExpertCombine: acc = 0; acc = fma(weight, x,
+//   acc) for ascending j.
 // Error:  InvalidArgument for a wrong shape or a row number outside.
 #pragma once
 
@@ -27,6 +29,9 @@
 #include "kernels/tensor.h"
 
 namespace potluck::kernels {
+
+// The most experts that ExpertRoute takes.
+inline constexpr int64_t kMaxExperts = 1024;
 
 enum class GateFunction : uint8_t { kSilu, kGeluTanh, kGeluErf };
 

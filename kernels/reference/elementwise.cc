@@ -1,27 +1,184 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "kernels/numerics.h"
 #include "kernels/reference/reference_backend.h"
 
 namespace potluck::kernels {
+namespace {
 
-absl::Status ReferenceBackend::RmsNorm(const RmsNormArgs&) {
-  return absl::UnimplementedError("RmsNorm");
+float* Row(const TensorView& view, int64_t row) {
+  return view.host<float>() + row * view.strides[0];
 }
-absl::Status ReferenceBackend::Rope(const RopeArgs&) { return absl::UnimplementedError("Rope"); }
-absl::Status ReferenceBackend::GatedActivation(const GatedActivationArgs&) {
-  return absl::UnimplementedError("GatedActivation");
+
+// The tree of cpu-1: lanes i and i + 8 are added, then i and i + 4, i + 2, i + 1.
+float SumLanes(std::array<float, 16> lanes) {
+  for (int step = 8; step >= 1; step /= 2) {
+    for (int i = 0; i < step; ++i) lanes[i] = lanes[i] + lanes[i + step];
+  }
+  return lanes[0];
 }
-absl::Status ReferenceBackend::Add(const AddArgs&) { return absl::UnimplementedError("Add"); }
-absl::Status ReferenceBackend::Scale(const ScaleArgs&) { return absl::UnimplementedError("Scale"); }
-absl::Status ReferenceBackend::SoftCap(const SoftCapArgs&) {
-  return absl::UnimplementedError("SoftCap");
+
+float Gate(GateFunction function, float x) {
+  switch (function) {
+    case GateFunction::kSilu:
+      return x / (1.0f + Exp(-x));
+    case GateFunction::kGeluTanh: {
+      const float cubic = std::fma(0.044715f * x * x, x, x);
+      return (0.5f * x) * (1.0f + Tanh(0.7978845608028654f * cubic));
+    }
+    case GateFunction::kGeluErf:
+      return (0.5f * x) * (1.0f + Erf(x * 0.7071067811865476f));
+  }
+  return x;
 }
-absl::Status ReferenceBackend::GatherRows(const GatherRowsArgs&) {
-  return absl::UnimplementedError("GatherRows");
+
+std::vector<float> Softmax(const float* logits, int64_t count) {
+  float max = -std::numeric_limits<float>::infinity();
+  for (int64_t e = 0; e < count; ++e) max = logits[e] > max ? logits[e] : max;
+  std::vector<float> p(count);
+  std::array<float, 16> lanes = {};
+  for (int64_t e = 0; e < count; ++e) {
+    p[e] = Exp(logits[e] - max);
+    lanes[e % 16] += p[e];
+  }
+  const float sum = SumLanes(lanes);
+  for (float& value : p) value = value / sum;
+  return p;
 }
-absl::Status ReferenceBackend::ExpertRoute(const ExpertRouteArgs&) {
-  return absl::UnimplementedError("ExpertRoute");
+
+// The unchosen expert of largest probability, the first of equals; NaN is never larger.
+int64_t BestExpert(const std::vector<float>& p, const std::vector<bool>& chosen) {
+  int64_t best = -1;
+  for (int64_t e = 0; e < static_cast<int64_t>(p.size()); ++e) {
+    if (!chosen[e] && (best < 0 || p[e] > p[best])) best = e;
+  }
+  return best;
 }
-absl::Status ReferenceBackend::ExpertCombine(const ExpertCombineArgs&) {
-  return absl::UnimplementedError("ExpertCombine");
+
+}  // namespace
+
+absl::Status ReferenceBackend::RmsNorm(const RmsNormArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  const int64_t dim = args.x.shape[1];
+  const float* gain = args.gain.host<float>();
+  for (int64_t t = 0; t < args.x.shape[0]; ++t) {
+    const float* x = Row(args.x, t);
+    float* y = Row(args.y, t);
+    std::array<float, 16> lanes = {};
+    for (int64_t d = 0; d < dim; ++d) lanes[d % 16] = std::fma(x[d], x[d], lanes[d % 16]);
+    const float mean = SumLanes(lanes) / static_cast<float>(dim);
+    const float r = 1.0f / std::sqrt(mean + args.eps);
+    for (int64_t d = 0; d < dim; ++d) y[d] = (x[d] * r) * gain[d];
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceBackend::Rope(const RopeArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  const int64_t pairs = args.inv_freq.shape[0];
+  const float* inv_freq = args.inv_freq.host<float>();
+  for (int64_t t = 0; t < args.x.shape[0]; ++t) {
+    for (int64_t h = 0; h < args.x.shape[1]; ++h) {
+      float* x = Row(args.x, t) + h * args.x.strides[1];
+      for (int64_t i = 0; i < pairs; ++i) {
+        const float angle = static_cast<float>(args.positions[t]) * inv_freq[i];
+        const float c = Cos(angle) * args.magnitude, s = Sin(angle) * args.magnitude;
+        float& first = args.adjacent_pairs ? x[2 * i] : x[i];
+        float& second = args.adjacent_pairs ? x[2 * i + 1] : x[i + pairs];
+        const float a = first, b = second;
+        first = std::fma(a, c, -(b * s));
+        second = std::fma(b, c, a * s);
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceBackend::GatedActivation(const GatedActivationArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  for (int64_t t = 0; t < args.y.shape[0]; ++t) {
+    const float* gate = Row(args.gate, t);
+    const float* up = Row(args.up, t);
+    float* y = Row(args.y, t);
+    for (int64_t f = 0; f < args.y.shape[1]; ++f) y[f] = Gate(args.function, gate[f]) * up[f];
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceBackend::Add(const AddArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  for (int64_t t = 0; t < args.y.shape[0]; ++t) {
+    for (int64_t d = 0; d < args.y.shape[1]; ++d) {
+      Row(args.y, t)[d] = Row(args.a, t)[d] + Row(args.b, t)[d];
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceBackend::Scale(const ScaleArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  for (int64_t t = 0; t < args.x.shape[0]; ++t) {
+    for (int64_t d = 0; d < args.x.shape[1]; ++d) Row(args.x, t)[d] *= args.factor;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceBackend::SoftCap(const SoftCapArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  for (int64_t t = 0; t < args.x.shape[0]; ++t) {
+    float* x = Row(args.x, t);
+    for (int64_t d = 0; d < args.x.shape[1]; ++d) x[d] = args.cap * Tanh(x[d] / args.cap);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceBackend::GatherRows(const GatherRowsArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  for (int64_t i = 0; i < args.y.shape[0]; ++i) {
+    std::copy_n(Row(args.x, args.rows[i]), args.x.shape[1], Row(args.y, i));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceBackend::ExpertRoute(const ExpertRouteArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  const int64_t used = args.experts.shape[1];
+  for (int64_t t = 0; t < args.logits.shape[0]; ++t) {
+    const std::vector<float> p = Softmax(Row(args.logits, t), args.logits.shape[1]);
+    std::vector<bool> chosen(p.size());
+    int32_t* experts = args.experts.host<int32_t>() + t * args.experts.strides[0];
+    float* weights = Row(args.weights, t);
+    float sum = 0;
+    for (int64_t j = 0; j < used; ++j) {
+      const int64_t best = BestExpert(p, chosen);
+      chosen[best] = true;
+      experts[j] = static_cast<int32_t>(best);
+      weights[j] = p[best];
+      sum = sum + p[best];
+    }
+    for (int64_t j = 0; args.normalize && j < used; ++j) weights[j] = weights[j] / sum;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceBackend::ExpertCombine(const ExpertCombineArgs& args) {
+  POTLUCK_RETURN_IF_ERROR(Validate(args));
+  const int64_t used = args.weights.shape[1];
+  for (int64_t t = 0; t < args.y.shape[0]; ++t) {
+    for (int64_t d = 0; d < args.y.shape[1]; ++d) {
+      float sum = 0;
+      for (int64_t j = 0; j < used; ++j) {
+        sum = std::fma(Row(args.weights, t)[j], Row(args.x, t * used + j)[d], sum);
+      }
+      Row(args.y, t)[d] = sum;
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace potluck::kernels
