@@ -1,0 +1,182 @@
+#include "model/generation/generator.h"
+
+#include <algorithm>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "model/generation/stop_strings.h"
+
+namespace potluck::model {
+namespace {
+
+bool IsCancelled(const GenerationCallbacks& callbacks) {
+  return callbacks.cancelled && callbacks.cancelled();
+}
+
+}  // namespace
+
+std::string_view ToString(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kStop:
+      break;
+  }
+  return "stop";
+}
+
+double GenerationTimings::prompt_tokens_per_second() const {
+  const double seconds = absl::ToDoubleSeconds(prompt_time);
+  return seconds > 0 ? static_cast<double>(prompt_tokens - cached_tokens) / seconds : 0;
+}
+
+double GenerationTimings::generated_tokens_per_second() const {
+  const double seconds = absl::ToDoubleSeconds(generation_time);
+  return seconds > 0 && generated_tokens > 1 ? static_cast<double>(generated_tokens - 1) / seconds
+                                             : 0;
+}
+
+// Turns chosen tokens into shown text, holding back half characters and possible stop strings.
+class Generator::Answer {
+ public:
+  Answer(const Tokenizer& tokenizer, const GenerationRequest& request,
+         const GenerationCallbacks& callbacks, Generation& generation)
+      : callbacks_(callbacks),
+        generation_(generation),
+        decoder_(tokenizer, {.continuation = true}),
+        stops_(request.stop) {}
+
+  // False once a stop string has ended the answer.
+  bool Add(TokenId id) {
+    generation_.ids.push_back(id);
+    Show(stops_.Feed(decoder_.Feed(id)));
+    return !stops_.stopped();
+  }
+  void Finish() {
+    Show(stops_.Feed(decoder_.Flush()));
+    Show(stops_.Flush());
+  }
+
+ private:
+  void Show(std::string_view text) {
+    if (text.empty()) return;
+    generation_.text.append(text);
+    if (callbacks_.on_text) callbacks_.on_text(text);
+  }
+
+  const GenerationCallbacks& callbacks_;
+  Generation& generation_;
+  StreamDecoder decoder_;
+  StopStrings stops_;
+};
+
+absl::StatusOr<Generation> Generator::Generate(const GenerationRequest& request,
+                                               const GenerationCallbacks& callbacks) {
+  POTLUCK_RETURN_IF_ERROR(Check(request));
+  Generation generation;
+  generation.timings.prompt_tokens = static_cast<int64_t>(request.prompt.size());
+  ++sequence_;
+  POTLUCK_ASSIGN_OR_RETURN(generation.timings.cached_tokens,
+                           stage_.kv().Begin(sequence_, request.prompt));
+  absl::Cleanup free_sequence = [&] { stage_.kv().Apply(FreeCommand{sequence_}).IgnoreError(); };
+  logits_.resize(stage_.config().vocab_size);
+
+  const absl::Duration start = clock_.SinceStart();
+  POTLUCK_ASSIGN_OR_RETURN(const bool complete, Prefill(request, callbacks, generation));
+  const absl::Duration prefilled = clock_.SinceStart();
+  generation.timings.prompt_time = prefilled - start;
+  if (complete) POTLUCK_RETURN_IF_ERROR(Decode(request, callbacks, generation));
+  generation.timings.generation_time = clock_.SinceStart() - prefilled;
+  generation.timings.generated_tokens = static_cast<int64_t>(generation.ids.size());
+  return generation;
+}
+
+absl::Status Generator::Check(const GenerationRequest& request) const {
+  if (request.prompt.empty()) return absl::InvalidArgumentError("the prompt is empty");
+  const auto prompt_length = static_cast<int64_t>(request.prompt.size());
+  if (prompt_length >= stage_.context_length()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the prompt has ", prompt_length, " tokens, but the context holds ",
+                     stage_.context_length(),
+                     " with the answer: shorten the prompt, or choose a larger context (--ctx)"));
+  }
+  return CheckSampling(request.sampling, stage_.config().vocab_size);
+}
+
+// The whole prompt but what is cached, in chunks; only the last token's logits are wanted. False if
+// cancelled.
+absl::StatusOr<bool> Generator::Prefill(const GenerationRequest& request,
+                                        const GenerationCallbacks& callbacks,
+                                        Generation& generation) {
+  const std::span<const TokenId> prompt = request.prompt;
+  for (auto done = static_cast<size_t>(generation.timings.cached_tokens); done < prompt.size();) {
+    if (IsCancelled(callbacks)) {
+      generation.finish_reason = FinishReason::kCancelled;
+      return false;
+    }
+    const auto now = std::min<size_t>(stage_.max_tokens(), prompt.size() - done);
+    const bool last = done + now == prompt.size();
+    POTLUCK_RETURN_IF_ERROR(
+        RunTokens(prompt.subspan(done, now), static_cast<int32_t>(done), TokenKind::kPrompt, last));
+    done += now;
+  }
+  return true;
+}
+
+// Samples from the logits of the last step until something ends the answer.
+absl::Status Generator::Decode(const GenerationRequest& request,
+                               const GenerationCallbacks& callbacks, Generation& generation) {
+  Answer answer(tokenizer_, request, callbacks, generation);
+  std::vector<TokenId> history = request.prompt;
+  while (true) {
+    const auto generated = static_cast<int64_t>(generation.ids.size());
+    const auto position = static_cast<int32_t>(history.size());
+    if (IsCancelled(callbacks)) {
+      generation.finish_reason = FinishReason::kCancelled;
+      break;
+    }
+    if (generated == request.max_tokens || position >= stage_.context_length()) {
+      generation.finish_reason = FinishReason::kLength;
+      break;
+    }
+    POTLUCK_RETURN_IF_ERROR(stage_.ReadLogits(0, logits_));
+    POTLUCK_ASSIGN_OR_RETURN(
+        const TokenId id,
+        sampler_.Sample(
+            logits_, request.sampling,
+            {.history = history, .prompt_length = request.prompt.size(), .position = position}));
+    if (tokenizer_.IsEndOfGeneration(id) ||
+        std::ranges::find(request.end_tokens, id) != request.end_tokens.end()) {
+      break;
+    }
+    if (request.top_logprobs >= 0)
+      generation.logprobs.push_back(Logprobs(logits_, id, request.top_logprobs));
+    history.push_back(id);
+    if (!answer.Add(id)) break;
+    const bool another =
+        generated + 1 != request.max_tokens && position + 1 < stage_.context_length();
+    if (another)
+      POTLUCK_RETURN_IF_ERROR(RunTokens({&id, 1}, position, TokenKind::kGenerated, true));
+  }
+  answer.Finish();
+  return absl::OkStatus();
+}
+
+absl::Status Generator::RunTokens(std::span<const TokenId> ids, int32_t position, TokenKind kind,
+                                  bool wants_logits) {
+  step_.tokens.clear();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    step_.tokens.push_back({.sequence = sequence_,
+                            .id = ids[i],
+                            .position = static_cast<int32_t>(position + i),
+                            .parent = static_cast<int32_t>(i) - 1,
+                            .kind = kind});
+  }
+  if (wants_logits) step_.tokens.back().wanted = Wanted::kLogits;
+  return stage_.Run(step_);
+}
+
+}  // namespace potluck::model

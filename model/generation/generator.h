@@ -1,0 +1,92 @@
+// From a prompt to an answer on one machine: prefill in chunks, then one token at a time, each
+// sampled, turned into text and checked for the end.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "model/decoder/decoder_stage.h"
+#include "model/sampling/sampler.h"
+#include "model/tokenizer/stream_decoder.h"
+#include "model/tokenizer/tokenizer.h"
+
+namespace potluck::model {
+
+struct GenerationRequest {
+  std::vector<TokenId> prompt;
+  SamplingParams sampling;
+  int64_t max_tokens = -1;          // -1: until the answer or the context ends
+  std::vector<std::string> stop;    // ends before the first of them
+  std::vector<TokenId> end_tokens;  // end the answer, beside the vocabulary's own
+  int top_logprobs = -1;            // -1: none; 0: of the chosen tokens; n: and of the n likeliest
+};
+
+enum class FinishReason { kStop, kLength, kCancelled };
+std::string_view ToString(FinishReason reason);  // "stop", "length", "cancelled"
+
+struct GenerationTimings {
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // of the prompt, whose KV was there already
+  int64_t generated_tokens = 0;
+  absl::Duration prompt_time;  // until the first token is known
+  absl::Duration generation_time;
+
+  double prompt_tokens_per_second() const;     // of those that were computed
+  double generated_tokens_per_second() const;  // from the second token on
+};
+
+struct Generation {
+  std::string text;
+  std::vector<TokenId> ids;  // without the token that ended the turn
+  // Per id: first its own log-probability, then those of the likeliest.
+  std::vector<std::vector<TokenLogprob>> logprobs;
+  FinishReason finish_reason = FinishReason::kStop;
+  GenerationTimings timings;
+};
+
+struct GenerationCallbacks {
+  // Each piece of new text, in whole UTF-8 characters.
+  std::function<void(std::string_view)> on_text;
+  // Asked before each step; true ends the answer where it is.
+  std::function<bool()> cancelled;
+};
+
+// Thread-compatible. KV of earlier prompts is reused where a new one begins alike.
+class Generator {
+ public:
+  // All must outlive the generator. The stage is a whole model.
+  Generator(DecoderStage& stage, const Tokenizer& tokenizer, const Clock& clock)
+      : stage_(stage), tokenizer_(tokenizer), clock_(clock) {}
+
+  // InvalidArgument for an empty prompt, one that leaves no room in the context (with the numbers),
+  // or sampling parameters out of range.
+  absl::StatusOr<Generation> Generate(const GenerationRequest& request,
+                                      const GenerationCallbacks& callbacks = {});
+
+ private:
+  class Answer;
+
+  absl::Status Check(const GenerationRequest& request) const;
+  absl::StatusOr<bool> Prefill(const GenerationRequest& request,
+                               const GenerationCallbacks& callbacks, Generation& generation);
+  absl::Status Decode(const GenerationRequest& request, const GenerationCallbacks& callbacks,
+                      Generation& generation);
+  absl::Status RunTokens(std::span<const TokenId> ids, int32_t position, TokenKind kind,
+                         bool wants_logits);
+
+  DecoderStage& stage_;
+  const Tokenizer& tokenizer_;
+  const Clock& clock_;
+  Sampler sampler_;
+  SequenceId sequence_ = 0;
+  Step step_;
+  std::vector<float> logits_;
+};
+
+}  // namespace potluck::model
