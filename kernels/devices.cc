@@ -19,4 +19,6 @@ std::vector<DeviceInfo> ListDevices() {
   return devices;
 }
 
+int DefaultCpuThreads() { return CpuBackend::DefaultThreads(); }
+
 }  // namespace potluck::kernels

@@ -21,4 +21,7 @@ absl::StatusOr<std::unique_ptr<Backend>> OpenDevice(const DeviceOptions& options
 
 std::vector<DeviceInfo> ListDevices();
 
+// The threads that a CPU device gets where nobody says: one per physical core.
+int DefaultCpuThreads();
+
 }  // namespace potluck::kernels

@@ -1,7 +1,9 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #include <cpuinfo.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -14,10 +16,15 @@ namespace potluck::kernels {
 absl::StatusOr<std::unique_ptr<CpuBackend>> CpuBackend::Create(const Options& options) {
   auto target = ChooseCpuTarget(options.target);
   if (!target.ok()) return target.status();
-  int num_threads = options.num_threads;
-  if (num_threads <= 0)
-    num_threads = cpuinfo_initialize() ? static_cast<int>(cpuinfo_get_cores_count()) : 1;
+  const int num_threads = options.num_threads > 0 ? options.num_threads : DefaultThreads();
   return std::unique_ptr<CpuBackend>(new CpuBackend(**target, num_threads));
+}
+
+int CpuBackend::DefaultThreads() {
+  const int cores = cpuinfo_initialize() ? static_cast<int>(cpuinfo_get_cores_count()) : 1;
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return cores;
+  return std::min(cores, CPU_COUNT(&allowed));
 }
 
 DeviceInfo CpuBackend::info() const {

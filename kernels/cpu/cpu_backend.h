@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
@@ -18,6 +19,9 @@ class CpuBackend final : public Backend {
     std::string target;   // pins an instruction set of kernels/targets.inc; empty: the fastest
   };
   static absl::StatusOr<std::unique_ptr<CpuBackend>> Create(const Options& options);
+
+  // One per physical core that this process may use.
+  static int DefaultThreads();
 
   DeviceInfo info() const override;
   int num_threads() const { return threads_.num_threads(); }
@@ -55,6 +59,17 @@ class CpuBackend final : public Backend {
   absl::Status ReserveProductScratch();    // cpu_products.cc
   absl::Status ReserveAttentionScratch();  // cpu_attention.cc
 
+  // Quantises the rows of x as the products' types want them; returns the rest of product_scratch_.
+  absl::StatusOr<std::byte*> QuantizeInput(const TensorView& x, std::span<const Product> products,
+                                           Precision precision, const uint8_t*& quantized_32,
+                                           const uint8_t*& quantized_256);
+  // A x of each row that has an adapter, `stride` floats apart, into `rest`.
+  absl::Status ProjectDown(const TensorView& x, const Product& product, std::byte* rest,
+                           int64_t stride);
+  // Sorts the rows (token, choice) by expert into `order`, and fills expert_begin_ and
+  // active_experts_; returns the number of the latter.
+  int64_t GroupByExpert(const TensorView& experts, int32_t* order);
+
   const CpuTarget& target_;
   ThreadPool threads_;
   StepLimits limits_;
@@ -62,6 +77,9 @@ class CpuBackend final : public Backend {
   // keeps per span.
   std::unique_ptr<Buffer> product_scratch_;
   std::unique_ptr<Buffer> attention_scratch_;
+  // Rows of each expert in a step, as many as the largest stack that was loaded has.
+  std::vector<int32_t> expert_begin_;
+  std::vector<int32_t> active_experts_;
 };
 
 }  // namespace potluck::kernels

@@ -1,0 +1,10 @@
+// The rate at which this machine's threads read memory together: the ceiling of decoding.
+#pragma once
+
+namespace potluck::bench {
+
+// Bytes per second of `num_threads` threads that sum up a buffer much larger than any cache; the
+// best of several passes. Takes about half a second and 512 MiB.
+double MeasureReadBandwidth(int num_threads);
+
+}  // namespace potluck::bench

@@ -1,0 +1,116 @@
+#include "cli/model_options.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/terminal.h"
+#include "common/status_macros.h"
+#include "kernels/devices.h"
+
+namespace potluck::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::map<std::string, kernels::DType> kKvTypes = {
+    {"f16", kernels::DType::kF16}, {"f32", kernels::DType::kF32}, {"q8", kernels::DType::kQ8_0}};
+
+std::string EnvironmentOr(const char* name, const std::string& otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+std::string DefaultModelsDir() {
+  const std::string data_home =
+      EnvironmentOr("XDG_DATA_HOME", EnvironmentOr("HOME", ".") + "/.local/share");
+  return data_home + "/potluck/models";
+}
+
+std::vector<std::string> ModelsIn(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const fs::path& path = entry->path();
+    if (path.extension() == ".gguf") names.push_back(path.stem());
+    if (entry->is_directory(error)) names.push_back(path.filename());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace
+
+void AddModelArgument(CLI::App& command, ModelOptions& options) {
+  command
+      .add_option("MODEL", options.model,
+                  "A .gguf file, a Hugging Face folder, or a name in the models folder")
+      ->required();
+  command.add_option("--models-dir", options.models_dir,
+                     "Where models are looked up by name (default: $XDG_DATA_HOME/potluck/models)");
+}
+
+void AddModelOptions(CLI::App& command, ModelOptions& options) {
+  AddModelArgument(command, options);
+  command
+      .add_option("--ctx", options.context_length,
+                  "Context in tokens (default: the model's own, or what fits)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  command.add_option("--kv-type", options.kv_type, "How keys and values are kept: f16, f32 or q8")
+      ->check(CLI::IsMember({"f16", "f32", "q8"}))
+      ->capture_default_str();
+  command.add_option("-t,--threads", options.num_threads, "CPU threads (default: one per core)")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--device", options.device, "Device to run on (see `potluck devices`)")
+      ->capture_default_str();
+}
+
+absl::StatusOr<std::string> FindModel(const ModelOptions& options) {
+  std::error_code error;
+  if (fs::exists(options.model, error) || error) return options.model;
+  if (options.model.starts_with("hf:")) {
+    return absl::UnimplementedError(
+        "models are not downloaded yet: fetch the file and give its path");
+  }
+  const fs::path folder = options.models_dir.empty() ? DefaultModelsDir() : options.models_dir;
+  const bool is_name = options.model.find('/') == std::string::npos;
+  for (const char* suffix : {".gguf", ""}) {
+    const fs::path path = folder / (options.model + suffix);
+    if (is_name && fs::exists(path, error)) return path.string();
+  }
+  const std::vector<std::string> names = ModelsIn(folder);
+  return absl::NotFoundError(absl::StrCat(
+      "no file, folder or model \"", options.model, "\"; ",
+      names.empty() ? absl::StrCat("there is no model in ", folder.string())
+                    : absl::StrCat(folder.string(), " has ", absl::StrJoin(names, ", "))));
+}
+
+absl::StatusOr<std::unique_ptr<model::LocalModel>> LoadModel(const ModelOptions& options,
+                                                             model::LocalModelOptions more) {
+  POTLUCK_ASSIGN_OR_RETURN(const std::string path, FindModel(options));
+  auto device = kernels::OpenDevice({.device = options.device,
+                                     .num_threads = options.num_threads,
+                                     .target = EnvironmentOr("POTLUCK_TARGET", "")});
+  if (!device.ok()) return UsageError(std::string(device.status().message()));
+  ProgressLine progress("loading");
+  more.context_length = options.context_length;
+  more.kv_dtype = kKvTypes.at(options.kv_type);
+  more.on_progress = [&](double fraction) { progress.Show(fraction); };
+  more.cancelled = &Interrupted;
+  return model::LocalModel::Load(path, *std::move(device), more);
+}
+
+int64_t PeakMemoryBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+}  // namespace potluck::cli

@@ -1,0 +1,39 @@
+// The flags that every command which runs a model shares, and the loading they ask for.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "model/generation/local_model.h"
+
+namespace potluck::cli {
+
+struct ModelOptions {
+  std::string model;
+  std::string models_dir;
+  int64_t context_length = 0;
+  std::string kv_type = "f16";
+  int num_threads = 0;
+  std::string device = "cpu";
+};
+
+// MODEL and --models-dir alone: for commands that read only a file's header.
+void AddModelArgument(CLI::App& command, ModelOptions& options);
+// These, and --ctx, --kv-type, -t, --device.
+void AddModelOptions(CLI::App& command, ModelOptions& options);
+
+// The path that a MODEL argument means: a path, or a name in the models folder. NotFound, with the
+// names that there are.
+absl::StatusOr<std::string> FindModel(const ModelOptions& options);
+
+// Loads with a progress bar on standard error. `more` holds what the flags do not say.
+absl::StatusOr<std::unique_ptr<model::LocalModel>> LoadModel(const ModelOptions& options,
+                                                             model::LocalModelOptions more);
+
+// Bytes that this process has held in memory at most.
+int64_t PeakMemoryBytes();
+
+}  // namespace potluck::cli

@@ -1,0 +1,309 @@
+// potluck run: an answer, or a conversation, on this machine.
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/command.h"
+#include "cli/model_options.h"
+#include "cli/terminal.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "model/generation/generator.h"
+
+namespace potluck::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr uint64_t kMaxPromptBytes = uint64_t{64} << 20;
+
+struct RunOptions {
+  ModelOptions model;
+  std::optional<std::string> prompt;
+  std::string system;
+  bool raw = false;
+  bool json = false;
+  int64_t max_tokens = -1;
+  int top_logprobs = -1;
+  std::vector<std::string> stop;
+  // Those that were given override the model's own.
+  std::optional<float> temperature, top_p, min_p, repeat_penalty, presence_penalty,
+      frequency_penalty;
+  std::optional<int32_t> top_k;
+  std::optional<uint64_t> seed;
+};
+
+model::SamplingParams SamplingOf(const RunOptions& options, const model::LocalModel& loaded) {
+  model::SamplingParams params = loaded.default_sampling();
+  params.temperature = options.temperature.value_or(params.temperature);
+  params.top_k = options.top_k.value_or(params.top_k);
+  params.top_p = options.top_p.value_or(params.top_p);
+  params.min_p = options.min_p.value_or(params.min_p);
+  params.repeat_penalty = options.repeat_penalty.value_or(params.repeat_penalty);
+  params.presence_penalty = options.presence_penalty.value_or(params.presence_penalty);
+  params.frequency_penalty = options.frequency_penalty.value_or(params.frequency_penalty);
+  params.seed = options.seed.value_or(0);
+  if (!options.seed.has_value()) {
+    std::random_device random;
+    params.seed = uint64_t{random()} << 32 | random();
+  }
+  return params;
+}
+
+void PrintSummary(const model::Generation& generation) {
+  const model::GenerationTimings& timings = generation.timings;
+  absl::FPrintF(stderr,
+                "prompt %d tokens (%d cached), %.1f tokens/s; generated %d tokens, %.1f tokens/s; "
+                "memory %d MiB; %s\n",
+                timings.prompt_tokens, timings.cached_tokens, timings.prompt_tokens_per_second(),
+                timings.generated_tokens, timings.generated_tokens_per_second(),
+                PeakMemoryBytes() >> 20, ToAbsl(ToString(generation.finish_reason)));
+}
+
+ordered_json LogprobsAsJson(const model::Generation& generation,
+                            const model::Tokenizer& tokenizer) {
+  const auto entry = [&](const model::TokenLogprob& token) {
+    const auto bytes = tokenizer.TokenBytes(token.id);
+    return ordered_json{{"id", token.id},
+                        {"token", tokenizer.TokenText(token.id)},
+                        {"logprob", token.logprob},
+                        {"bytes", std::vector<uint8_t>(bytes.begin(), bytes.end())}};
+  };
+  ordered_json all = ordered_json::array();
+  for (const auto& logprobs : generation.logprobs) {
+    ordered_json chosen = entry(logprobs.front());
+    chosen["top"] = ordered_json::array();
+    for (size_t i = 1; i < logprobs.size(); ++i) chosen["top"].push_back(entry(logprobs[i]));
+    all.push_back(std::move(chosen));
+  }
+  return all;
+}
+
+void PrintJson(const model::Generation& generation, const model::GenerationRequest& request,
+               model::LocalModel& loaded) {
+  const model::GenerationTimings& timings = generation.timings;
+  const kernels::DeviceInfo device = loaded.backend().info();
+  const ordered_json result = {
+      {"text", generation.text},
+      {"ids", generation.ids},
+      {"prompt_ids", request.prompt},
+      {"logprobs",
+       request.top_logprobs >= 0 ? LogprobsAsJson(generation, loaded.tokenizer()) : ordered_json()},
+      {"timings",
+       {{"prompt_tokens", timings.prompt_tokens},
+        {"cached_tokens", timings.cached_tokens},
+        {"prompt_ms", absl::ToDoubleMilliseconds(timings.prompt_time)},
+        {"prompt_tokens_per_second", timings.prompt_tokens_per_second()},
+        {"generated_tokens", timings.generated_tokens},
+        {"generation_ms", absl::ToDoubleMilliseconds(timings.generation_time)},
+        {"generated_tokens_per_second", timings.generated_tokens_per_second()},
+        {"peak_memory_bytes", PeakMemoryBytes()}}},
+      {"finish_reason", ToString(generation.finish_reason)},
+      {"seed", request.sampling.seed},
+      {"device",
+       {{"name", device.name},
+        {"hardware", device.hardware},
+        {"target", device.target},
+        {"numerics_class", device.numerics_class}}}};
+  std::cout << result.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << "\n";
+}
+
+// One loaded model and what the person asked for.
+class Runner {
+ public:
+  Runner(const RunOptions& options, model::LocalModel& loaded)
+      : options_(options),
+        loaded_(loaded),
+        generator_(loaded.stage(), loaded.tokenizer(), SteadyClock()),
+        chats_(!options.raw && loaded.has_chat_template()) {
+    request_.sampling = SamplingOf(options, loaded);
+    request_.max_tokens = options.max_tokens;
+    request_.stop = options.stop;
+    request_.end_tokens = loaded.end_tokens();
+    request_.top_logprobs = options.top_logprobs;
+  }
+
+  // What the model cannot tell by itself, before it answers.
+  void PrintNotes() const {
+    for (const std::string& warning : loaded_.warnings()) {
+      absl::FPrintF(stderr, "warning: %s\n", warning);
+    }
+    if (!loaded_.has_chat_template() && !options_.raw) {
+      absl::FPrintF(stderr, "warning: the model has no chat template: %s\n",
+                    options_.system.empty() ? "the prompt is continued as plain text"
+                                            : "ChatML is used, which it may not understand");
+    }
+    absl::FPrintF(stderr, "context: %s\n", loaded_.context_reason());
+  }
+
+  absl::Status AnswerOnce(const std::string& prompt) {
+    POTLUCK_ASSIGN_OR_RETURN(request_.prompt, Encode(prompt));
+    return Generate().status();
+  }
+
+  absl::Status Converse() {
+    absl::FPrintF(
+        stderr,
+        "Write, and end with Enter. /clear forgets the conversation; /exit or Ctrl-D ends it.\n");
+    StartConversation();
+    while (const auto line = ReadLine()) {
+      if (*line == "/exit") break;
+      if (*line == "/clear") StartConversation();
+      if (line->empty() || *line == "/clear") continue;
+      messages_.push_back({{"role", "user"}, {"content", *line}});
+      POTLUCK_ASSIGN_OR_RETURN(request_.prompt, loaded_.EncodeChat(messages_, LocalTime()));
+      const auto answer = Generate();
+      if (!answer.ok()) {
+        absl::FPrintF(stderr, "%s\n", answer.status().message());
+        messages_.erase(messages_.size() - 1);
+        continue;
+      }
+      messages_.push_back({{"role", "assistant"}, {"content", *answer}});
+      ClearInterrupt();
+    }
+    return absl::OkStatus();
+  }
+
+  // Without a template the system text can only be given through ChatML.
+  bool chats() const { return chats_ || !options_.system.empty(); }
+
+ private:
+  absl::StatusOr<std::vector<model::TokenId>> Encode(const std::string& prompt) {
+    if (!chats()) return loaded_.EncodeText(prompt);
+    StartConversation();
+    messages_.push_back({{"role", "user"}, {"content", prompt}});
+    return loaded_.EncodeChat(messages_, LocalTime());
+  }
+
+  void StartConversation() {
+    messages_ = ordered_json::array();
+    if (!options_.system.empty())
+      messages_.push_back({{"role", "system"}, {"content", options_.system}});
+  }
+
+  static std::optional<std::string> ReadLine() {
+    absl::FPrintF(stderr, "> ");
+    std::string line;
+    if (Interrupted() || !std::getline(std::cin, line)) {
+      absl::FPrintF(stderr, "\n");
+      return std::nullopt;
+    }
+    return line;
+  }
+
+  absl::StatusOr<std::string> Generate() {
+    model::GenerationCallbacks callbacks{.on_text = {}, .cancelled = &Interrupted};
+    if (!options_.json) {
+      callbacks.on_text = [](std::string_view text) {
+        std::fwrite(text.data(), 1, text.size(), stdout);
+        std::fflush(stdout);
+      };
+    }
+    POTLUCK_ASSIGN_OR_RETURN(const model::Generation generation,
+                             generator_.Generate(request_, callbacks));
+    if (options_.json) {
+      PrintJson(generation, request_, loaded_);
+    } else {
+      std::fputc('\n', stdout);
+      PrintSummary(generation);
+    }
+    if (std::ferror(stdout) != 0) return absl::DataLossError("cannot write to standard output");
+    return generation.text;
+  }
+
+  const RunOptions& options_;
+  model::LocalModel& loaded_;
+  model::Generator generator_;
+  const bool chats_;
+  model::GenerationRequest request_;
+  ordered_json messages_;
+};
+
+// All of standard input, for `potluck run MODEL < file`.
+absl::StatusOr<std::string> ReadStandardInput() {
+  std::string text;
+  char buffer[1 << 16];
+  while (std::cin.read(buffer, sizeof(buffer)) || std::cin.gcount() > 0) {
+    text.append(buffer, static_cast<size_t>(std::cin.gcount()));
+    if (text.size() > kMaxPromptBytes)
+      return absl::ResourceExhaustedError("the prompt is longer than 64 MiB");
+  }
+  return text;
+}
+
+absl::Status Run(const RunOptions& options) {
+  const bool converse =
+      !options.prompt.has_value() && IsTerminal(STDIN_FILENO) && !options.raw && !options.json;
+  std::string prompt = options.prompt.value_or("");
+  if (!options.prompt.has_value() && !converse) {
+    POTLUCK_ASSIGN_OR_RETURN(prompt, ReadStandardInput());
+    if (prompt.empty())
+      return UsageError("there is no prompt: give one as an argument or on standard input");
+  }
+  POTLUCK_ASSIGN_OR_RETURN(const auto loaded, LoadModel(options.model, {}));
+  Runner runner(options, *loaded);
+  runner.PrintNotes();
+  if (!converse) return runner.AnswerOnce(prompt);
+  if (!runner.chats()) {
+    return UsageError(
+        "this model has no chat template, so it cannot hold a conversation: give a prompt to "
+        "continue");
+  }
+  return runner.Converse();
+}
+
+}  // namespace
+
+void AddRunCommand(CLI::App& app, Command& command) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* run =
+      app.add_subcommand("run", "Answer a prompt, or hold a conversation, on this machine");
+  AddModelOptions(*run, options->model);
+  run->add_option("PROMPT", options->prompt,
+                  "Without one: a conversation, or the text on standard input");
+  run->add_flag("--raw", options->raw,
+                "Continue the prompt as plain text, without the model's chat template");
+  run->add_option("-n,--max-tokens", options->max_tokens,
+                  "At most so many new tokens (-1: until the answer ends)")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30));
+  run->add_option("--system", options->system, "Instructions put before the conversation");
+  run->add_option("--temp", options->temperature,
+                  "Temperature; 0 always takes the likeliest token");
+  run->add_option("--top-k", options->top_k, "Choose among the k likeliest tokens; 0: all");
+  run->add_option("--top-p", options->top_p,
+                  "Choose among the likeliest tokens that reach this probability together");
+  run->add_option("--min-p", options->min_p,
+                  "Leave out tokens less likely than this share of the likeliest");
+  run->add_option("--repeat-penalty", options->repeat_penalty,
+                  "Make the last 64 tokens less likely; 1: no");
+  run->add_option("--presence-penalty", options->presence_penalty,
+                  "Make tokens that were generated less likely");
+  run->add_option("--frequency-penalty", options->frequency_penalty,
+                  "The same, once per occurrence");
+  run->add_option("--seed", options->seed, "The same seed gives the same text, on any machine");
+  run->add_option("--stop", options->stop,
+                  "End the answer before this text (may be given several times)")
+      ->allow_extra_args(false);
+  run->add_option("--logprobs", options->top_logprobs,
+                  "With --json: log-probabilities, and those of the K likeliest")
+      ->check(CLI::Range(0, 100));
+  run->add_flag("--json", options->json, "Print one JSON object instead of the text");
+  run->footer(
+      "Examples:\n"
+      "  potluck run model.gguf \"What can I cook with leeks?\"\n"
+      "  potluck run model.gguf --temp 0 -n 50 --raw \"Once upon a time\"\n"
+      "  potluck run model.gguf                    (a conversation)\n"
+      "  potluck run model.gguf --json < question.txt");
+  run->callback([options, &command] { command = [options] { return Run(*options); }; });
+}
+
+}  // namespace potluck::cli

@@ -1,0 +1,43 @@
+// The person at the other end: interrupts, progress, time.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/time/civil_time.h"
+#include "common/clock.h"
+
+namespace potluck::cli {
+
+// From here on Ctrl-C and SIGTERM set Interrupted() instead of ending the process; a second Ctrl-C
+// ends it.
+void CatchInterrupts();
+bool Interrupted();
+// Forgets an interrupt that was dealt with.
+void ClearInterrupt();
+
+bool IsTerminal(int descriptor);
+
+// A line that is drawn over itself on standard error; nothing where that is no terminal.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string label) : label_(std::move(label)) {}
+  ~ProgressLine();
+  void Show(double fraction, std::string_view detail = "");
+
+ private:
+  std::string label_;
+  int last_percent_ = -1;
+  bool drawn_ = false;
+};
+
+const Clock& SteadyClock();
+// The local time of the person at this machine.
+absl::CivilSecond LocalTime();
+
+// Wrong usage that shows only after parsing: exit code 2.
+absl::Status UsageError(std::string_view message);
+bool IsUsageError(const absl::Status& status);
+
+}  // namespace potluck::cli
