@@ -308,7 +308,7 @@ absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config_json) {
   return config;
 }
 
-absl::StatusOr<ModelConfig> ConfigFromHf(std::string_view config_json) {
+absl::StatusOr<ModelConfig> ConfigFromHfText(std::string_view config_json) {
   POTLUCK_ASSIGN_OR_RETURN(const Json json, ParseBoundedJson(config_json));
   return ConfigFromHf(json);
 }

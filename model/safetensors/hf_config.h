@@ -15,7 +15,7 @@ namespace potluck::model {
 // `config_json` is the file's text. Unimplemented, with the supported ones, for a model_type that
 // Potluck doesn't run; InvalidArgument, naming the key, for what is missing or absurd. `name` is
 // left empty.
-absl::StatusOr<ModelConfig> ConfigFromHf(std::string_view config_json);
+absl::StatusOr<ModelConfig> ConfigFromHfText(std::string_view config_json);
 absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config);
 
 // `generation` is generation_config.json's object, `config` config.json's; either may be null (a
