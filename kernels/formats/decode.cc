@@ -18,23 +18,6 @@ uint16_t LoadU16(const std::byte* bytes) {
   return value;
 }
 
-void DecodeBlocks(DType dtype, const std::byte* bytes, int64_t values, float* out) {
-  const IntegerTraits& traits = IntegerTraitsOf(dtype);
-  const UnpackFunction unpack = UnpackFunctionOf(dtype);
-  const int block_bytes = Traits(dtype).block_bytes;
-  IntegerBlock block;
-  for (int64_t b = 0; b < values / traits.values; ++b) {
-    unpack(bytes + b * block_bytes, block);
-    for (int k = 0; k < traits.values; ++k) {
-      const int j = k / traits.sub_values;
-      const float scaled =
-          block.dw * static_cast<float>(block.sub_scale[j] * traits.Code(block.index[k]));
-      out[b * traits.values + k] =
-          traits.has_min ? scaled + block.mw * static_cast<float>(block.sub_min[j]) : scaled;
-    }
-  }
-}
-
 bool HalfIsFinite(uint16_t half) { return (half & 0x7c00) != 0x7c00; }
 
 // Bytes from a block's start to its f16 scale, and to its f16 offset (-1: none).
@@ -83,6 +66,15 @@ bool BlockIsFinite(DType dtype, ScalePlaces places, const std::byte* block) {
 
 }  // namespace
 
+void DecodeBlock(const IntegerTraits& traits, const IntegerBlock& block, float* out) {
+  for (int k = 0; k < traits.values; ++k) {
+    const int j = k / traits.sub_values;
+    const float scaled =
+        block.dw * static_cast<float>(block.sub_scale[j] * traits.Code(block.index[k]));
+    out[k] = traits.has_min ? scaled + block.mw * static_cast<float>(block.sub_min[j]) : scaled;
+  }
+}
+
 void DecodeRow(DType dtype, const std::byte* bytes, int64_t values, float* out) {
   switch (dtype) {
     case DType::kF32:
@@ -94,8 +86,14 @@ void DecodeRow(DType dtype, const std::byte* bytes, int64_t values, float* out) 
     case DType::kBF16:
       for (int64_t i = 0; i < values; ++i) out[i] = FloatFromBrain(LoadU16(bytes + 2 * i));
       break;
-    default:
-      DecodeBlocks(dtype, bytes, values, out);
+    default: {
+      const IntegerTraits& traits = IntegerTraitsOf(dtype);
+      IntegerBlock block;
+      for (int64_t b = 0; b < values / traits.values; ++b) {
+        UnpackFunctionOf(dtype)(bytes + b * Traits(dtype).block_bytes, block);
+        DecodeBlock(traits, block, out + b * traits.values);
+      }
+    }
   }
 }
 

@@ -9,12 +9,16 @@
 
 #include "absl/status/status.h"
 #include "kernels/dtype.h"
+#include "kernels/formats/integer_block.h"
 #include "kernels/weight.h"
 
 namespace potluck::kernels {
 
 // Decodes `values` values (a multiple of the type's block) of any weight type.
 void DecodeRow(DType dtype, const std::byte* bytes, int64_t values, float* out);
+
+// The values of one unpacked block.
+void DecodeBlock(const IntegerTraits& traits, const IntegerBlock& block, float* out);
 
 // The number of the first block (for floats: value) that is not finite, or that has a scale or
 // offset that is not; nullopt where all are fine. `bytes` is a multiple of the type's block.
