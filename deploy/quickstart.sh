@@ -16,7 +16,7 @@ say "Debian packages: looking for what is missing"
 deploy/install_dependencies.sh build
 
 # Ninja does nothing where everything is up to date. An existing build keeps its own choice about tests.
-if [ ! -f build/release/CMakeCache.txt ]; then
+if [ ! -f build/release/build.ninja ]; then
   say "Configuring a release build in build/release"
   mkdir -p build
   cmake --preset release -DPOTLUCK_TESTS=OFF >build/configure.log 2>&1 || {
