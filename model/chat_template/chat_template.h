@@ -1,15 +1,17 @@
-// A model's chat template: the Jinja program, shipped with the model, that turns a conversation into
-// the one text that the model was trained to continue. Run here as Hugging Face transformers runs
-// it (trim_blocks, lstrip_blocks, break/continue, its own tojson), in an interpreter of ours.
+// A model's chat template: the Jinja program, shipped with the model, that turns a conversation
+// into the one text that the model was trained to continue. Run here as Hugging Face transformers
+// runs it (trim_blocks, lstrip_blocks, break/continue, its own tojson), in an interpreter of ours.
 //
 // What the output tells beyond its text is where the text comes from. Text of the template's own
 // literals, of bos_token and of eos_token is trusted; text of messages, tools and extra values is
 // not, through every string operation (a result made of both in a way that can't be told apart is
-// untrusted). The tokenizer lets only trusted spans become control tokens, so a user who writes
+// untrusted). The one exception: a message's role, where it is one of the usual words ("user",
+// "tool", ...), is trusted, since templates write '<|' + role + '|>'. The tokenizer lets only
+// trusted spans become control tokens, so a user who writes
 // "<|im_end|>" ends no turn.
 //
-// Templates are somebody's bytes: one that is endless, recursive or hungry ends in an error, never in
-// a hang or in memory gone (see RenderLimits).
+// Templates are somebody's bytes: one that is endless, recursive or hungry ends in an error, never
+// in a hang or in memory gone (see RenderLimits).
 #pragma once
 
 #include <cstddef>
@@ -36,8 +38,8 @@ struct ChatInput {
   nlohmann::ordered_json messages = nlohmann::ordered_json::array();
   // An array of tool descriptions, or null where there are none.
   nlohmann::ordered_json tools = nullptr;
-  // Further variables of the template, by name: {"enable_thinking": false}. They override nothing
-  // but `documents` and names that the template itself defaults.
+  // Further variables of the template, by name: {"enable_thinking": false}. The names of the other
+  // members here are taken.
   nlohmann::ordered_json extra = nlohmann::ordered_json::object();
   // Ends the text with the opening of an answer.
   bool add_generation_prompt = true;
@@ -48,12 +50,11 @@ struct ChatInput {
   absl::CivilSecond now;
 };
 
-// Ends of a render. Crossing one is ResourceExhausted, with the line of the template.
+// Where a render ends, whatever the template says. Crossing it is ResourceExhausted, with the line.
 struct RenderLimits {
-  // Operations: nodes of the template evaluated, bytes of text and list elements handled.
-  int64_t steps = 50'000'000;
-  // Bytes of all values that the template made and still holds, and of the text printed so far.
-  int64_t memory_bytes = 256 << 20;
+  // Every byte that a render allocates counts one, every node of the template that it evaluates
+  // counts ten: so this bounds memory as well as time. The default is a fraction of a second.
+  int64_t work = 100'000'000;
 };
 
 class ChatTemplate {
@@ -71,8 +72,8 @@ class ChatTemplate {
 
   // The conversation as text; neighbouring spans differ in trust and none is empty. Thread-safe:
   // renders don't change the template.
-  // InvalidArgument: the template refuses the conversation (raise_exception: its own words), or does
-  // what Python would raise an error for; with line. ResourceExhausted: a limit was crossed.
+  // InvalidArgument: the template refuses the conversation (raise_exception: its own words), or
+  // does what Python would raise an error for; with line. ResourceExhausted: a limit was crossed.
   absl::StatusOr<TextSpans> Render(const ChatInput& input, const RenderLimits& limits = {}) const;
 
   // The template's text, as given to Parse.
