@@ -241,7 +241,7 @@ SPECS = {
         t.Phi3Config,
         sliding_window=8,
         published={"original_max_position_embeddings": 512},
-        spec={"note": "window in both files; llama.cpp ignores it for phi3"},
+        spec={"note": "window in both files; llama.cpp ignores it", "follow_transformers": True},
     ),
     "phi3_longrope": model(
         t.Phi3Config,
