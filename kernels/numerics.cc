@@ -138,7 +138,6 @@ float Pow(float x, float y) {
 }
 
 float Sin(float x) {
-  if (x == 0.0f) return x;
   float sine, cosine;
   SinCos(x, &sine, &cosine);
   return sine;

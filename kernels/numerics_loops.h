@@ -116,6 +116,7 @@ static inline void LoopSinCos(float x, float* sine, float* cosine) {
   r = r - k * 0x1.10b4611800000p-30;
   r = r - k * 0x1.313198a2e0370p-61;
   SinCosOfQuadrant(r, __builtin_bit_cast(uint64_t, shifted), sine, cosine);
+  *sine = x == 0.0f ? x : *sine;
 }
 
 }  // namespace potluck::kernels
