@@ -39,6 +39,7 @@ Evaluator::FlowResult Evaluator::Execute(const Body& body, Scope* scope) {
   for (const Statement* statement : body) {
     arena_.Charge(10);
     FlowResult flow = arena_.exhausted() ? FlowResult(Exhausted()) : ExecuteOne(*statement, scope);
+    if (flow.ok() && arena_.exhausted()) flow = Exhausted();
     if (!flow.ok()) return Locate(statement->line, flow.status());
     if (*flow != Flow::kNormal) return flow;
   }

@@ -54,28 +54,33 @@ absl::Status SortByKeys(Arena& arena, std::vector<std::pair<Value, Value>>& keye
 }
 
 Result Length(const FilterCall& call) {
+  POTLUCK_RETURN_IF_ERROR(call.Take({}).status());
   const std::optional<int64_t> length = jinja::Length(call.input);
   if (!length) return Fail(TypeName(call.input), " has no length");
   return Value::Int(*length);
 }
 
 Result First(const FilterCall& call) {
+  POTLUCK_RETURN_IF_ERROR(call.Take({}).status());
   POTLUCK_ASSIGN_OR_RETURN(const Values items, Iterate(call.arena, call.input));
   return items.empty() ? call.arena.Undefined("the first of nothing") : items.front();
 }
 
 Result Last(const FilterCall& call) {
+  POTLUCK_RETURN_IF_ERROR(call.Take({}).status());
   if (call.input.Is(Kind::kGenerator)) return Fail("a generator has no last item");
   POTLUCK_ASSIGN_OR_RETURN(const Values items, Iterate(call.arena, call.input));
   return items.empty() ? call.arena.Undefined("the last of nothing") : items.back();
 }
 
 Result ToList(const FilterCall& call) {
+  POTLUCK_RETURN_IF_ERROR(call.Take({}).status());
   POTLUCK_ASSIGN_OR_RETURN(Values items, Iterate(call.arena, call.input));
   return call.arena.List(std::move(items));
 }
 
 Result Items(const FilterCall& call) {
+  POTLUCK_RETURN_IF_ERROR(call.Take({}).status());
   Values items;
   if (call.input.Is(Kind::kUndefined)) return call.arena.List({}, Kind::kGenerator);
   if (!call.input.Is(Kind::kDict)) return Fail("items takes a dict, not ", TypeName(call.input));
@@ -102,6 +107,7 @@ Result Join(const FilterCall& call) {
 }
 
 Result Reverse(const FilterCall& call) {
+  POTLUCK_RETURN_IF_ERROR(call.Take({}).status());
   POTLUCK_ASSIGN_OR_RETURN(Values items, Iterate(call.arena, call.input));
   std::reverse(items.begin(), items.end());
   if (!call.input.Is(Kind::kString)) return call.arena.List(std::move(items), Kind::kGenerator);
@@ -201,6 +207,7 @@ Arguments Tail(const Arguments& arguments, size_t count) {
 }
 
 Result Map(const FilterCall& call) {
+  if (!IsTrue(call.input)) return call.arena.List({}, Kind::kGenerator);
   POTLUCK_ASSIGN_OR_RETURN(const Values items, Iterate(call.arena, call.input));
   Value attribute, otherwise;
   for (const auto& [name, value] : call.arguments.named) {
@@ -233,6 +240,7 @@ Result Map(const FilterCall& call) {
 
 // select, reject, selectattr and rejectattr.
 Result Select(const FilterCall& call) {
+  if (!IsTrue(call.input)) return call.arena.List({}, Kind::kGenerator);
   POTLUCK_ASSIGN_OR_RETURN(const Values items, Iterate(call.arena, call.input));
   const bool by_attribute = call.name == "selectattr" || call.name == "rejectattr";
   const bool wanted = call.name == "select" || call.name == "selectattr";
