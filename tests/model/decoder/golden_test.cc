@@ -3,7 +3,7 @@
 // were made).
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -112,6 +112,35 @@ TEST_P(ArchitectureTest, GivesTheOraclesLogits) {
             logits)
       << "the CPU backend's bits are not the reference's";
 }
+
+class TensorTypeTest : public testing::TestWithParam<json> {};
+
+TEST_P(TensorTypeTest, GivesTheOraclesLogits) {
+  const json& golden = GetParam();
+  const std::string folder = kGolden + "tensor_types/";
+  const std::string path = folder + golden["gguf"].get<std::string>();
+  const auto prompt = golden["prompt"].get<std::vector<TokenId>>();
+  auto cpu = kernels::CpuBackend::Create({.num_threads = 2});
+  ASSERT_TRUE(cpu.ok()) << cpu.status();
+  const auto error = [&](kernels::Precision precision, const char* expected) {
+    return RelativeError(LogitsOf(path, prompt, 64, **cpu, precision),
+                         ReadFloats(folder + golden[expected].get<std::string>()));
+  };
+  // transformers computed with the decoded weights in float; llama.cpp quantises activations as we
+  // do.
+  EXPECT_LT(error(kernels::Precision::kFloat, "exact_logits"), golden["exact_tolerance"]);
+  EXPECT_LT(error(kernels::Precision::kInt8, "llama_cpp_logits"), golden["llama_cpp_tolerance"]);
+  EXPECT_LT(error(kernels::Precision::kInt8, "exact_logits"), golden["llama_cpp_tolerance"]);
+}
+
+std::vector<json> TensorTypeCases() {
+  return ReadJson(kGolden + "tensor_types/index.json")["models"].get<std::vector<json>>();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TensorTypeTest, testing::ValuesIn(TensorTypeCases()),
+                         [](const auto& info) {
+                           return info.param["type"].template get<std::string>();
+                         });
 
 INSTANTIATE_TEST_SUITE_P(All, ArchitectureTest, testing::ValuesIn(ArchitectureCases()),
                          [](const auto& info) { return info.param.name; });
