@@ -217,22 +217,40 @@ absl::Status KvCache::CheckRun(const Step& step, const Run& run) const {
   return absl::OkStatus();
 }
 
-int32_t KvCache::BlocksNeeded(int kind_number, const Run& run) const {
+int32_t KvCache::BlocksNeeded(int kind_number, size_t run_number) const {
+  const Run& run = runs_[run_number];
   const std::vector<BlockId>& table = run.sequence->tables[kind_number];
   const int32_t first_slot = run.sequence->length();
   const auto last_slot = static_cast<int32_t>(first_slot + run.end - run.begin - 1);
   int32_t needed =
       std::max<int32_t>(0, last_slot / kBlock + 1 - static_cast<int32_t>(table.size()));
   for (size_t i = first_slot / kBlock; i < table.size(); ++i) {
-    if (!kinds_[kind_number].blocks.Writable(table[i])) ++needed;
+    // Of the users of a block that all write into it, the last one keeps it.
+    const int32_t users = kinds_[kind_number].blocks.users(table[i]);
+    if (users > 1 && EarlierWriters(kind_number, run_number, i) + 1 < users) ++needed;
   }
   return needed;
+}
+
+int32_t KvCache::EarlierWriters(int kind_number, size_t run_number, size_t block_index) const {
+  const BlockId block = runs_[run_number].sequence->tables[kind_number][block_index];
+  int32_t writers = 0;
+  for (size_t i = 0; i < run_number; ++i) {
+    const Sequence& earlier = *runs_[i].sequence;
+    const std::vector<BlockId>& table = earlier.tables[kind_number];
+    // Sequences that share a block have it at the same place of their tables.
+    if (block_index < table.size() && table[block_index] == block &&
+        static_cast<size_t>(earlier.length() / kBlock) <= block_index)
+      ++writers;
+  }
+  return writers;
 }
 
 absl::Status KvCache::CheckRoom() const {
   for (size_t kind = 0; kind < kinds_.size(); ++kind) {
     int32_t needed = 0;
-    for (const Run& run : runs_) needed += BlocksNeeded(static_cast<int>(kind), run);
+    for (size_t run = 0; run < runs_.size(); ++run)
+      needed += BlocksNeeded(static_cast<int>(kind), run);
     if (needed > kinds_[kind].blocks.num_available()) {
       return absl::ResourceExhaustedError(
           absl::StrCat("the KV cache is full: ", needed, " more blocks of ", kBlock,
@@ -302,6 +320,8 @@ void KvCache::Commit(const Step& step) {
           static_cast<int32_t>(step.tokens[i].parent - static_cast<int64_t>(run.first_draft));
       sequence.drafts.push_back({step.tokens[i].id, std::max(-1, parent)});
     }
+    // Earlier drafts that nobody accepted may have reached further.
+    CutTables(sequence, sequence.length() + static_cast<int32_t>(sequence.drafts.size()));
     IndexFullBlocks(sequence);
     ReleaseBehindWindow(sequence);
   }
@@ -446,6 +466,7 @@ absl::StatusOr<int32_t> KvCache::Begin(SequenceId id, std::span<const TokenId> t
   for (const PrefixIndex::Node* node : nodes) sequence->nodes.push_back(node->id);
   sequence->tokens.assign(tokens.begin(), tokens.begin() + length);
   sequence->tokens.reserve(options_.capacity);
+  sequence->drafts.reserve(options_.max_step_tokens);
   for (auto& table : sequence->tables) table.reserve(BlocksFor(options_.capacity) + 1);
   sequence->nodes.reserve(BlocksFor(options_.capacity));
   sequences_.emplace(id, std::move(sequence));

@@ -126,7 +126,8 @@ class KvCache {
   absl::Status SplitIntoRuns(const Step& step);
   absl::Status CheckRun(const Step& step, const Run& run) const;
   absl::Status CheckRoom() const;
-  int32_t BlocksNeeded(int kind_number, const Run& run) const;
+  int32_t BlocksNeeded(int kind_number, size_t run_number) const;
+  int32_t EarlierWriters(int kind_number, size_t run_number, size_t block_index) const;
   absl::Status PlaceRun(const Run& run);
   void FillIndex(const Step& step, const Run& run, int kind_number);
   absl::Status MakeWritable(Sequence& sequence, int kind_number, int64_t block_index);
