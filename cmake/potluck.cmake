@@ -3,7 +3,8 @@
 #   potluck_library(NAME a_b SOURCES ... [DEPS ...])   one library per folder; target potluck_a_b, alias potluck::a_b
 #   potluck_test(NAME x_test SOURCES ... [DEPS ...])   a GoogleTest program, registered with CTest
 #   potluck_fuzz(NAME x_fuzz SOURCES ... [DEPS ...])   a libFuzzer program (preset `fuzz` only), CTest runs it briefly;
-#                                                      the target `fuzzers` builds all of them
+#                                                      the target `fuzzers` builds all of them;
+#                                                      a *.dict and a folder corpus/ beside the source are used
 #
 # Paths in #include are relative to the root of the tree.
 
@@ -11,7 +12,7 @@ option(POTLUCK_TESTS "Build the tests" ON)
 option(POTLUCK_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 option(POTLUCK_WERROR "Treat warnings as errors" ON)
 set(POTLUCK_SANITIZE "" CACHE STRING "Sanitizers for every target, for example address,undefined")
-set(POTLUCK_FUZZ_RUNS 2000 CACHE STRING "Inputs that CTest gives to each fuzz target")
+set(POTLUCK_FUZZ_RUNS 20000 CACHE STRING "Inputs that CTest gives to each fuzz target")
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -75,8 +76,18 @@ function(potluck_fuzz)
   add_executable(${ARG_NAME} ${ARG_SOURCES})
   target_link_libraries(${ARG_NAME} PRIVATE potluck_options ${ARG_DEPS})
   target_link_options(${ARG_NAME} PRIVATE -fsanitize=fuzzer)
+  set(inputs)
+  file(GLOB dictionary ${CMAKE_CURRENT_SOURCE_DIR}/*.dict)
+  if(dictionary)
+    list(APPEND inputs -dict=${dictionary})
+  endif()
+  file(GLOB seeds ${CMAKE_CURRENT_SOURCE_DIR}/corpus/*)
+  if(seeds)
+    list(JOIN seeds "," seeds)
+    list(APPEND inputs -seed_inputs=${seeds})
+  endif()
   add_test(NAME ${ARG_NAME}
-    COMMAND ${ARG_NAME} -runs=${POTLUCK_FUZZ_RUNS} -seed=1 -timeout=10 -rss_limit_mb=2048)
+    COMMAND ${ARG_NAME} ${inputs} -runs=${POTLUCK_FUZZ_RUNS} -seed=1 -timeout=10 -rss_limit_mb=2048)
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT 600 LABELS fuzz)
   add_dependencies(fuzzers ${ARG_NAME})
 endfunction()

@@ -45,16 +45,21 @@ finish() {
   printf '%s\n' "${summaries[@]}"
 }
 
+# fuzz_for SECONDS: what is found to be new is kept, so that the next run goes on from there.
 fuzz_for() {
-  local target corpus
+  local target name corpus inputs seeds dictionary
   build fuzz fuzzers
   for target in build/fuzz/*_fuzz; do
     [ -x "$target" ] || fail "there are no fuzz targets in build/fuzz"
-    corpus="build/fuzz/corpus/$(basename "$target")"
+    name=$(basename "$target")
+    corpus="build/fuzz/corpus/$name"
     mkdir -p "$corpus"
-    say "$(basename "$target") for $1 s"
+    inputs=("$corpus")
+    for seeds in "tests/fuzz/${name%_fuzz}"/corpus/; do [ -d "$seeds" ] && inputs+=("$seeds"); done
+    for dictionary in "tests/fuzz/${name%_fuzz}"/*.dict; do [ -f "$dictionary" ] && inputs+=("-dict=$dictionary"); done
+    say "$name for $1 s"
     "$target" -max_total_time="$1" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-      -artifact_prefix="$corpus-" "$corpus" || fail "$target found an input that breaks it (kept beside $corpus)"
+      -artifact_prefix="$corpus-" "${inputs[@]}" || fail "$target found an input that breaks it (kept beside $corpus)"
   done
 }
 
