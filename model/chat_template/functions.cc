@@ -98,7 +98,7 @@ std::string FormatTime(std::string_view format, absl::CivilSecond now) {
         padded(now.day(), 2);
         break;
       case 'e':
-        absl::StrAppendFormat(&out, plain ? "%d" : "%2d", now.day());
+        absl::StrAppendFormat(&out, "%*d", plain ? 1 : 2, now.day());
         break;
       case 'H':
         padded(now.hour(), 2);

@@ -165,11 +165,12 @@ bool Equal(const Value& a, const Value& b) {
                         b.sequence->items.begin(), b.sequence->items.end(), Equal);
     case Kind::kDict: {
       if (a.dict->entries.size() != b.dict->entries.size()) return false;
-      for (const auto& [key, value] : a.dict->entries) {
-        const auto& others = b.dict->entries;
-        const auto found = std::find_if(others.begin(), others.end(),
-                                        [&](const auto& other) { return Equal(key, other.first); });
-        if (found == others.end() || !Equal(value, found->second)) return false;
+      const auto& others = b.dict->entries;
+      for (const auto& entry : a.dict->entries) {
+        const auto found = std::find_if(others.begin(), others.end(), [&](const auto& other) {
+          return Equal(entry.first, other.first);
+        });
+        if (found == others.end() || !Equal(entry.second, found->second)) return false;
       }
       return true;
     }

@@ -12,6 +12,12 @@ int DepthOf(const Value& value) {
   return value.Is(Kind::kDict) ? value.dict->depth : 0;
 }
 
+// Two dicts are compared each entry with each.
+int64_t ComparisonWeight(size_t entries) {
+  const auto count = static_cast<int64_t>(std::min<size_t>(entries, 1 << 24));
+  return count * count / 64;
+}
+
 bool IsUsualRole(std::string_view role) {
   constexpr std::string_view kRoles[] = {"system",   "user",    "assistant",   "tool", "developer",
                                          "function", "ipython", "observation", "model"};
@@ -127,6 +133,8 @@ Value Arena::NewDict(std::vector<std::pair<Value, Value>> entries, Kind kind) {
     Measure(key, dict.depth, dict.weight);
     Measure(value, dict.depth, dict.weight);
   }
+  dict.weight += ComparisonWeight(entries.size());
+  if (dict.weight > kMaxWeight) Charge(INT64_MAX);
   if (exhausted()) entries.clear();
   dict.entries = std::move(entries);
   Value value = Value::Of(kind);
@@ -191,6 +199,7 @@ Value Arena::FromJson(const nlohmann::ordered_json& json, int depth) {
       Measure(entry, value.dict->depth, value.dict->weight);
       value.dict->entries.emplace_back(key, entry);
     }
+    value.dict->weight += ComparisonWeight(json.size());
   }
   left_ = before;
   return value;
