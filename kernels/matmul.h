@@ -20,10 +20,13 @@
 //     isum: sum of (code * x code), times the integer sub-scales where the type has them; msum: the
 //     sum of x codes, times the integer sub-minima where it has them. kernels/formats/ says per
 //     type what code, dw, mw are.
-//   - the low-rank addend, then the bias, are each one addition to acc; both sums of the addend run
-//   as in
-//     the float case.
-// Error:  InvalidArgument for a wrong shape, or K not a multiple of the type's block.
+//   - then, for a token with an adapter, acc = acc + scale * v, where u[r] (sums of x[k] * A[r,k])
+//   and
+//     v (sum of u[r] * B[n,r]) run as in the float case; then, with a bias, acc = acc + bias[n].
+//     Where one of these is absent, so is its addition.
+// Error:  InvalidArgument for a wrong shape, slot or expert. FailedPrecondition where the call
+// needs
+//   more scratch than Reserve() was told of.
 // Cost:   reads each weight block once per call, whatever T is.
 #pragma once
 

@@ -79,7 +79,7 @@ TEST_P(ProductsTest, EveryNumberOfRowsAndThreads) {
     auto backend = Ready(threads);
     for (const DType dtype : {DType::kF16, DType::kQ4_0, DType::kQ6_K}) {
       const int64_t cols = SmallCols(dtype, 1);
-      for (const int64_t rows : {1, 15, 16, 17, 31, 32, 33, 64, 161, 401}) {
+      for (const int64_t rows : {1, 15, 16, 17, 33, 161}) {
         const RandomWeight weight(dtype, rows, cols, random_);
         GuardedTensor x({5, cols});
         x.FillRandom(random_);
@@ -229,7 +229,7 @@ TEST_P(ProductsTest, ExpertsMatchTheReferenceAndTheirOwnMatrices) {
       const RandomWeight weight(type.dtype, kOut, in_dim, random_, kExperts);
       const auto actual_weight = *backend->LoadWeight(weight.data);
       const auto expected_weight = *reference_.LoadWeight(weight.data);
-      for (const int64_t tokens : {1, 5, 33}) {
+      for (const int64_t tokens : {1, 5, 17}) {
         GuardedTensor experts({tokens, kUsed}, DType::kI32);
         for (int64_t i = 0; i < tokens * kUsed; ++i) {
           experts.i32(i) = tokens == 5 ? 3 : static_cast<int32_t>(random_() % kExperts);
