@@ -1,5 +1,9 @@
 #include "kernels/cpu/cpu_target.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <array>
 #include <string>
 
@@ -14,9 +18,13 @@ namespace {
 
 bool cpu_scalar_supported() { return true; }
 #if defined(__x86_64__)
+// Asked of the CPU itself: clang 14's __builtin_cpu_supports does not know the name.
+bool f16c_supported() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
 bool cpu_avx2_supported() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c_supported();
 }
 bool cpu_avx512_supported() {
   return cpu_avx2_supported() && __builtin_cpu_supports("avx512f") &&

@@ -81,6 +81,8 @@ class LintTest(unittest.TestCase):
             self.assert_red("tests/" + name, "", "no CMakeLists.txt")
         found = self.findings({"tests/CMakeLists.txt": CLEAN["tests/CMakeLists.txt"] + "# x_test.cc\n", "tests/x_test.cc": ""})
         self.assertEqual([f[0] for f in found], ["tests/x_test.cc"])
+        elsewhere = {"kernels/CMakeLists.txt": "add_test(COMMAND ${CMAKE_SOURCE_DIR}/tests/x_test.sh)\n"}
+        self.assertEqual(self.findings({**elsewhere, "tests/x_test.sh": ""}), [])
 
     def test_the_environment_is_read_in_cli_only(self):
         self.assert_red("model/x.cc", 'auto x = std::getenv("X");\n', "environment")
