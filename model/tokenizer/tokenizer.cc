@@ -162,6 +162,10 @@ std::string BytesOf(const VocabularyToken& token, const Plan& plan) {
 std::string PieceText(const VocabularyToken& token, const Plan& plan) {
   if (IsTextless(token.type) || token.type == TokenType::kByte) return "";
   if (!plan.bytes) return token.text;
+  // User-defined tokens are spelled plainly, which is the byte alphabet only within ASCII.
+  const bool plain = std::all_of(token.text.begin(), token.text.end(),
+                                 [](char c) { return absl::ascii_isgraph(c); });
+  if (token.type == TokenType::kUserDefined && !plain) return "";
   return BytesFromAlphabet(token.text).value_or("");
 }
 
@@ -183,10 +187,12 @@ MergeModel MakeModel(const Vocabulary& vocabulary, const Plan& plan,
     const VocabularyToken& token = vocabulary.tokens[id];
     texts.push_back(PieceText(token, plan));
     scores.push_back(token.score);
-    if (texts.back().empty()) {
+    if (texts.back().empty() && token.type != TokenType::kUserDefined) {
       forbidden.insert(plan.bytes ? BytesFromAlphabet(token.text).value_or("") : token.text);
     }
-    int byte = plan.byte_fallback ? ByteOfSpelling(token.text) : -1;
+    const bool fallback =
+        plan.byte_fallback && (!vocabulary.steps || token.type == TokenType::kByte);
+    int byte = fallback ? ByteOfSpelling(token.text) : -1;
     if (plan.bytes && texts.back().size() == 1) byte = static_cast<unsigned char>(texts.back()[0]);
     if (byte >= 0) options.byte_tokens[byte] = static_cast<TokenId>(id);
   }

@@ -66,6 +66,16 @@ TEST_P(Vocabularies, GiveThePublishedIds) {
   ExpectVectors(**tokenizer, GetParam());
 }
 
+TEST(TokenizerJson, OfGpt2GivesThePublishedIds) {
+  const std::string path = kFolder + "gpt2_tokenizer.json";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
+  auto vocabulary = VocabularyFromTokenizerJson(*ReadFile(path, kMaxTokenizerJsonBytes), "");
+  ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
+  const auto tokenizer = Tokenizer::Create(*std::move(vocabulary));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  ExpectVectors(**tokenizer, "ggml-vocab-gpt-2");
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Vocabularies,
                          testing::Values("ggml-vocab-llama-spm", "ggml-vocab-gpt-2", "llama3-vocab",
                                          "qwen2-vocab"));
