@@ -19,8 +19,10 @@ namespace {
 constexpr int64_t kTileRows = 32;
 // Tiles per thread from which on they are balanced without sharing out their spans, and the spans
 // in a wave per thread where there are fewer.
-constexpr int64_t kTilesPerThread = 4;
-constexpr int64_t kSpansPerThread = 8;
+constexpr int64_t kTilesPerThread = 2;
+constexpr int64_t kSpansPerThread = 16;
+// Elements whose merging is worth waking a thread for.
+constexpr int64_t kMergedElements = 16384;
 
 static_assert(kSpanRow == kAttentionSpan);
 
@@ -304,7 +306,9 @@ void AttendBySpans(ThreadPool& threads, const Run& run, int64_t num_tiles, int64
       run.LoadQueries(tile, space.q);
       run.AttendSpan(tile, span, space.q, space.scores, Sums::At(partials, padded, i));
     });
-    threads.For(num_tiles, 1, [&](int64_t begin, int64_t end) {
+    const int64_t merged = spans * run.TileAt(0).num_rows() * padded;
+    const int64_t at_once = std::max<int64_t>(1, kMergedElements / merged);
+    threads.For(num_tiles, at_once, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const Tile tile = run.TileAt(i);
         for (int64_t s = 0; s < spans; ++s) {
@@ -378,7 +382,7 @@ absl::Status CpuBackend::Attention(const AttentionArgs& args) {
     end_span = std::max(end_span, run.EndSpan(run.TileAt(i)));
   }
   if (threads_.num_threads() == 1 || end_span - begin_span < 2 ||
-      num_tiles > kTilesPerThread * threads_.num_threads()) {
+      num_tiles >= kTilesPerThread * threads_.num_threads()) {
     AttendWhole(threads_, run, num_tiles, memory);
   } else {
     AttendBySpans(threads_, run, num_tiles, begin_span, end_span, memory);
