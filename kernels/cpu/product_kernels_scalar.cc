@@ -155,6 +155,7 @@ inline Floats MultiplyAdd(const Floats& a, const Floats& b, Floats c) {
 }
 inline void StoreFloats(float* p, const Floats& floats) { memcpy(p, floats.at, sizeof(floats.at)); }
 
+#define POTLUCK_UNROLL
 #include "kernels/cpu/product_kernels_body.inc"
 
 }  // namespace
