@@ -97,6 +97,11 @@ void CompleteSpecialTokens(Vocabulary& vocabulary, std::vector<std::string>& war
       make_control(*id);
     }
   }
+  for (const TokenId id : vocabulary.end_of_generation) {
+    if (id >= 0 && static_cast<size_t>(id) < tokens.size()) ends.insert(id);
+  }
+  if (vocabulary.eos) ends.insert(*vocabulary.eos);
+  if (vocabulary.eot) ends.insert(*vocabulary.eot);
   // Where a reply has several parts, each closed by <|end|>, that token does not end it.
   const auto has = [&](std::string_view name) { return spellings.Find(name).has_value(); };
   const bool calls = has("<|call|>") || has("<|calls|>");
@@ -108,11 +113,6 @@ void CompleteSpecialTokens(Vocabulary& vocabulary, std::vector<std::string>& war
     ends.erase(*spellings.Find("</s>"));
     tokens[*spellings.Find("</s>")].type = TokenType::kNormal;
   }
-  for (const TokenId id : vocabulary.end_of_generation) {
-    if (id >= 0 && static_cast<size_t>(id) < tokens.size()) ends.insert(id);
-  }
-  if (vocabulary.eos) ends.insert(*vocabulary.eos);
-  if (vocabulary.eot) ends.insert(*vocabulary.eot);
   vocabulary.end_of_generation.assign(ends.begin(), ends.end());
 }
 

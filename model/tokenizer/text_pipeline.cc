@@ -95,9 +95,10 @@ bool IsNumber(char32_t c) {
          category == UTF8PROC_CATEGORY_NO;
 }
 
-// Runs of digits cut into threes from their end. `isolate`: the run's own ends are cuts too and any
-// \p{N} is a digit; otherwise only 0-9, and a run is cut before each whole three only.
-void AppendDigitGroups(std::string_view text, bool isolate, std::vector<TextPart>& out) {
+// Runs of digits cut into threes counted from their end. `borders`: 0-9 are digits, and each whole
+// three begins with a cut. Otherwise any \p{N} is a digit, and each group and so the run ends with
+// a cut; what stands before the run stays with its first group.
+void AppendDigitGroups(std::string_view text, bool borders, std::vector<TextPart>& out) {
   size_t piece = 0;
   const auto cut = [&](size_t at) {
     if (piece < at) out.push_back({text.substr(piece, at - piece)});
@@ -108,7 +109,7 @@ void AppendDigitGroups(std::string_view text, bool isolate, std::vector<TextPart
     while (at < text.size()) {
       char32_t c = 0;
       const int length = DecodeUtf8(text.substr(at), &c);
-      if (isolate ? !IsNumber(c) : (c < '0' || c > '9')) break;
+      if (borders ? (c < '0' || c > '9') : !IsNumber(c)) break;
       digits.push_back(at);
       at += length;
     }
@@ -116,9 +117,10 @@ void AppendDigitGroups(std::string_view text, bool isolate, std::vector<TextPart
       at = NextCharacter(text, at);
       continue;
     }
-    if (isolate) cut(digits[0]);
-    for (size_t i = digits.size() % 3; i < digits.size(); i += 3) cut(digits[i]);
-    if (isolate) cut(at);
+    for (size_t i = digits.size() % 3; i < digits.size(); i += 3) {
+      if (borders || i > 0) cut(digits[i]);
+    }
+    if (!borders) cut(at);
   }
   cut(text.size());
 }
@@ -329,7 +331,7 @@ absl::StatusOr<std::vector<TextPart>> TextPipeline::Split(std::vector<TextPart> 
           break;
         case Kind::kDigitGroups:
         case Kind::kDigitBorders:
-          AppendDigitGroups(part.text, step.kind == Kind::kDigitGroups, next);
+          AppendDigitGroups(part.text, step.kind == Kind::kDigitBorders, next);
           break;
       }
     }

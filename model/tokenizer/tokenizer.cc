@@ -133,15 +133,24 @@ absl::StatusOr<Plan> MakePlan(const Vocabulary& vocabulary, std::vector<std::str
   return plan;
 }
 
-// Files of Phi-3 are known by their name only: the white space after a special token belongs to it.
-void StripAfterPhi3Tokens(Vocabulary& vocabulary) {
+// GGUF doesn't say which tokens take white space along; llama.cpp knows these by their names.
+void StripAroundTokens(Vocabulary& vocabulary) {
+  if (vocabulary.steps) return;
   const std::string name = absl::AsciiStrToLower(vocabulary.model_name);
-  if (!absl::StrContains(name, "phi-3") && !absl::StrContains(name, "phi3")) return;
-  for (VocabularyToken& token : vocabulary.tokens) {
-    const bool special = IsTextless(token.type) || token.type == TokenType::kUserDefined;
-    const bool plain =
-        token.text == "<unk>" || token.text == "<s>" || token.text == "<|endoftext|>";
-    if (special || token.text == "</s>") token.rstrip = !plain;
+  const auto strip_before = [&](absl::string_view text) {
+    for (VocabularyToken& token : vocabulary.tokens) token.lstrip |= token.text == text;
+  };
+  if (absl::StrContains(vocabulary.pre, "jina-v2-")) {
+    strip_before("<mask>");
+  } else if (absl::StrContains(name, "phi-3") || absl::StrContains(name, "phi3")) {
+    for (VocabularyToken& token : vocabulary.tokens) {
+      const bool special = IsTextless(token.type) || token.type == TokenType::kUserDefined;
+      const bool plain =
+          token.text == "<unk>" || token.text == "<s>" || token.text == "<|endoftext|>";
+      if (special || token.text == "</s>") token.rstrip = !plain;
+    }
+  } else if (absl::StrContains(name, "modern-bert")) {
+    strip_before("[MASK]");
   }
 }
 
@@ -299,7 +308,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Create(Vocabulary vocabula
     if (v.tokens[id].text.empty()) v.tokens[id].text = absl::StrCat("[EMPTY_", id, "]");
   }
   CompleteSpecialTokens(v, parts->warnings);
-  StripAfterPhi3Tokens(v);
+  StripAroundTokens(v);
   POTLUCK_ASSIGN_OR_RETURN(const Plan plan, MakePlan(v, parts->warnings));
   parts->space_prefix = plan.space_prefix;
   POTLUCK_ASSIGN_OR_RETURN(TextPipeline pipeline,

@@ -73,7 +73,8 @@ class Tokenizer {
 
   // The exact bytes, which need not be UTF-8 (StreamDecoder gives text). Ids outside the vocabulary
   // give nothing. Decode(Encode(x)) == x for any bytes x in byte-level BPE without normaliser; for
-  // any x without U+2581 in SentencePiece vocabularies.
+  // any x without U+2581 and added tokens in SentencePiece vocabularies, of which some put a space
+  // after added tokens, too.
   std::string Decode(std::span<const TokenId> ids, const DecodeOptions& options = {}) const;
 
   // The bytes that `id` stands for in a text, perhaps a part of a UTF-8 character; a space where

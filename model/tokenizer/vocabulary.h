@@ -57,8 +57,8 @@ struct PreTokenizerStep {
     kSplit,         // at the matches of `pattern`
     kPrefixSpace,   // a space before a piece that doesn't start with one
     kMetaspace,     // spaces become U+2581, and one is prepended as `prepend` says
-    kDigitGroups,   // runs of \p{N} isolated, then cut into threes counted from their end
-    kDigitBorders,  // runs of 0-9 cut before each three counted from their end, not isolated
+    kDigitGroups,   // runs of \p{N} are cut into threes counted from their end, and after the run
+    kDigitBorders,  // runs of 0-9 are cut before each three counted from their end
   };
   enum class Prepend { kNever, kFirst, kAlways };
   Kind kind = Kind::kSplit;
@@ -92,7 +92,7 @@ struct Vocabulary {
   std::optional<bool> ignore_merges;
 
   std::optional<TextSteps> steps;  // tokenizer.json only
-  std::string model_name;          // GGUF `general.name`: Phi-3 files are known by it (rstrip)
+  std::string model_name;          // GGUF `general.name`: some models are known by it only (Phi-3)
 };
 
 }  // namespace potluck::model
