@@ -41,7 +41,8 @@ bool SplitRows(const WeightTensor& fused, const SplitName& name, std::vector<Par
   int64_t rows = 0;
   for (const Part& part : parts) rows += part.rows;
   const bool is_bias = name.suffix == ".bias";
-  if (rows <= 0 || fused.shape.size() != (is_bias ? 1u : 2u) || fused.shape[0] != rows) return false;
+  if (rows <= 0 || fused.shape.size() != (is_bias ? 1u : 2u) || fused.shape[0] != rows)
+    return false;
   // A bias in blocks can't be cut between values.
   if (is_bias && kernels::Traits(fused.dtype).block_values != 1) return false;
   const size_t row_bytes = fused.bytes.size() / rows;
