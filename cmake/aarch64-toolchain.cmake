@@ -26,5 +26,10 @@ set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 
+# pkg-config must look into the sysroot, and prefix what it finds there.
+set(ENV{PKG_CONFIG_PATH} "")
+set(ENV{PKG_CONFIG_LIBDIR} ${POTLUCK_ARM64_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:${POTLUCK_ARM64_SYSROOT}/usr/share/pkgconfig)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${POTLUCK_ARM64_SYSROOT})
+
 find_program(POTLUCK_QEMU NAMES qemu-aarch64 qemu-aarch64-static REQUIRED)
 set(CMAKE_CROSSCOMPILING_EMULATOR ${POTLUCK_QEMU};-L;${POTLUCK_ARM64_SYSROOT})

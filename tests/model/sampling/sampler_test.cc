@@ -113,7 +113,8 @@ TEST(Sampler, IsAPureFunctionOfSeedChoiceAndPosition) {
   EXPECT_NE(first, other_seed);
   EXPECT_NE(first, other_choice);
   // The known answer: a seed means the same on every machine and in every version.
-  EXPECT_EQ(std::vector<TokenId>(first.begin(), first.begin() + 4), (std::vector<TokenId>{652, 614, 613, 469}));
+  EXPECT_EQ(std::vector<TokenId>(first.begin(), first.begin() + 4),
+            (std::vector<TokenId>{652, 614, 613, 469}));
 }
 
 // What a filter leaves, found by drawing often.
