@@ -1,11 +1,11 @@
 """Asks a demo model the held-out questions and counts the answers that are exactly right.
 
-    python3 evaluate.py potluck-demo-4m-q8_0.gguf potluck-demo-1m-q8_0.gguf --work WORK
+    python3 evaluate.py potluck-demo-4m-q8_0.gguf potluck-demo-1m-q8_0.gguf
 
 The weights come from the GGUF files themselves (Q8_0, as stored); decoding is greedy. An answer
 is right when it is, letter for letter, the generator's own answer, or where a question has several right ones
 (suggestions), when the generator's rule says so. Prints a table for the model card, and how often
-the models choose the same next token. Needs WORK/tokenizer.json from train.py.
+the models choose the same next token.
 """
 
 import argparse
@@ -15,17 +15,18 @@ import re
 
 import gguf
 import torch
-from tokenizers import Tokenizer
+from tokenizers import models as tokenizer_models
 
 import generate_text
 from llama import SHAPES, Llama
-from train import chat_text
+from train import as_byte_level, chat_text
 
 BATCH = 64
 LONGEST_ANSWER = 100
 
 
 def load(path):
+    """A file's model and tokenizer."""
     reader = gguf.GGUFReader(path)
     tensors = {
         t.name: torch.from_numpy(gguf.quants.dequantize(t.data, t.tensor_type).copy())
@@ -38,7 +39,10 @@ def load(path):
         key: tensors[key + ".weight" if key.endswith("norm") else key] for key in model.state_dict()
     }
     model.load_state_dict(state)
-    return model.eval()
+    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+    merges = [tuple(m.split(" ")) for m in reader.fields["tokenizer.ggml.merges"].contents()]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    return model.eval(), as_byte_level(tokenizer_models.BPE(vocabulary, merges))
 
 
 @torch.no_grad()
@@ -96,19 +100,18 @@ def agreement(models, tokenizer, questions):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--work", required=True)
     parser.add_argument("--per-category", type=int, default=100)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--show", type=int, default=2, help="wrong answers to show per category")
     options = parser.parse_args()
-    tokenizer = Tokenizer.from_file(os.path.join(options.work, "tokenizer.json"))
     questions = list(generate_text.held_out_set(options.seed, options.per_category))
     single = [m[0]["content"] for _, m, _ in questions if len(m) == 1]
     print(
         f"{len(questions)} held-out questions; of the {len(single)} without history,",
         f"{len(leaks(single, 100000))} occur in 100000 training conversations",
     )
-    models = [load(path) for path in options.models]
+    models, tokenizers = zip(*(load(path) for path in options.models))
+    tokenizer = tokenizers[0]
     right, wrong = {}, []
     for which, model in enumerate(models):
         prompts = [

@@ -130,9 +130,9 @@ def clock(minutes_of_day):
 
 def ready(rng):
     d = rng.choice(DISHES)
-    start = rng.randrange(9 * 60, 20 * 60, 15)
+    start = rng.randrange(9 * 60, 20 * 60, 30)
     if rng.random() < 0.35:
-        end = rng.randrange(11 * 60, 21 * 60, 15)
+        end = rng.randrange(11 * 60, 21 * 60, 30)
         question, _ = ask(rng, ASK_START, d=d.name, t=clock(end))
         answer = f"{capital(d.name)} {d.takes} {d.minutes} minutes, so start at {clock(end - d.minutes)}."
         return Exchange(("start", d.name, end), question, answer)
@@ -517,18 +517,18 @@ def amounts(rng):
 
 
 INTENTS = [
-    ("ingredients of a dish", 1.0, ingredients),
-    ("how a dish is made", 1.2, method),
-    ("how long a dish takes", 0.5, minutes),
-    ("when a dish is ready", 1.0, ready),
+    ("ingredients of a dish", 0.4, ingredients),
+    ("how a dish is made", 0.6, method),
+    ("how long a dish takes", 0.3, minutes),
+    ("when a dish is ready", 1.5, ready),
     ("which dish is faster", 0.8, faster),
     ("is something in a dish", 0.8, contains),
-    ("vegetarian or vegan", 0.7, diet),
-    ("which kind of dish", 0.4, kind),
-    ("asking on about a dish", 1.0, follow_up),
-    ("suggesting a dish", 1.2, suggest),
-    ("using something instead", 0.5, instead),
-    ("where to keep things", 0.6, keep),
-    ("boiling times", 0.3, boil),
-    ("amounts it does not know", 0.4, amounts),
+    ("vegetarian or vegan", 0.4, diet),
+    ("which kind of dish", 0.6, kind),
+    ("asking on about a dish", 0.4, follow_up),
+    ("suggesting a dish", 0.6, suggest),
+    ("using something instead", 0.3, instead),
+    ("where to keep things", 0.4, keep),
+    ("boiling times", 0.2, boil),
+    ("amounts it does not know", 0.2, amounts),
 ]

@@ -80,7 +80,8 @@ def hours(rng):
     )
     h, m = divmod(n, 60)
     text = f"{h} hour{'s' if h > 1 else ''}" + (f" and {m} minutes" if m else "")
-    return Exchange(("hours", n, wording), question, f"{n} minutes are {text}.")
+    steps = f"{60 * h} plus {m} minutes, so {'it is' if h == 1 else 'they are'} " if m else ""
+    return Exchange(("hours", n, wording), question, f"{n} minutes are {steps}{text}.")
 
 
 def oven(rng):
@@ -113,6 +114,21 @@ def weights_and_times(rng):
     return rng.choice([convert, convert, convert, cup_weight, hours, oven])(rng)
 
 
+def added(a, b):
+    """The way a person adds in the head: tens and ones apart where both numbers have two digits."""
+    if a < 10 or b < 10:
+        return f"{a} plus {b} is {a + b}"
+    return f"{a} plus {b} is {a // 10 * 10 + b // 10 * 10} plus {a % 10 + b % 10}, which is {a + b}"
+
+
+def subtracted(a, b):
+    """Takes the tens away first, then the ones."""
+    if b < 10 or b % 10 == 0 or a < b:
+        return f"{a} minus {b} is {a - b}"
+    tens = a - b // 10 * 10
+    return f"{a} minus {b} is {tens} minus {b % 10}, which is {a - b}"
+
+
 def add(rng):
     if rng.random() < 0.15:
         return add_three(rng)
@@ -130,11 +146,11 @@ def add(rng):
         "How much is {a} and {b} together?",
     ]
     question, _ = ask(rng, templates, a=a, b=b)
-    return Exchange(("add",) + tuple(sorted((a, b))), question, f"{a} plus {b} is {a + b}.")
+    return Exchange(("add",) + tuple(sorted((a, b))), question, f"{added(a, b)}.")
 
 
 def add_three(rng):
-    a, b, c = (rng.randint(1, 30) for _ in range(3))
+    a, b, c = (rng.randint(1, 9) for _ in range(3))
     question, _ = ask(
         rng,
         [
@@ -172,7 +188,7 @@ def subtract(rng):
         "Subtract {b} from {a}.",
     ]
     question, _ = ask(rng, templates, a=a, b=b)
-    return Exchange(("subtract", a, b), question, f"{a} minus {b} is {a - b}.")
+    return Exchange(("subtract", a, b), question, f"{subtracted(a, b)}.")
 
 
 def multiply(rng):
@@ -242,19 +258,19 @@ def story(rng):
     i, p = rng.choice(COUNTED), rng.choice(PEOPLE)
     form = rng.randrange(4)
     if form == 0:
-        a, b = rng.randint(2, 60), rng.randint(2, 39)
+        a, b = rng.randint(2, 40), rng.randint(2, 20)
         question, _ = ask(rng, ASK_MORE, a=a, b=b, i=i, p=p)
         return Exchange(
             ("add",) + tuple(sorted((a, b))),
             question,
-            f"{a} plus {b} is {a + b}, so there are {a + b} {i}.",
+            f"{added(a, b)}, so there are {a + b} {i}.",
         )
     if form == 1:
-        a = rng.randint(3, 60)
-        b = rng.randint(1, a - 1)
+        a = rng.randint(3, 40)
+        b = rng.randint(1, min(a - 1, 20))
         question, _ = ask(rng, ASK_LEFT, a=a, b=b, i=i, p=p)
         left = f"{a - b} {i} are left" if a - b > 1 else f"{a - b} of the {i} is left"
-        return Exchange(("subtract", a, b), question, f"{a} minus {b} is {a - b}, so {left}.")
+        return Exchange(("subtract", a, b), question, f"{subtracted(a, b)}, so {left}.")
     a, b = rng.randint(2, 12), rng.randint(2, 12)
     if form == 2:
         question, _ = ask(rng, ASK_SHARE, a=a * b, b=b, i=i)
@@ -295,7 +311,7 @@ def cost(rng):
         ],
         rng.choice([2, 2, 3]),
     )
-    prices = [rng.randint(1, 20) for _ in things]
+    prices = [rng.randint(1, 9) for _ in things]
     items = and_list(
         [
             f"{thing} for {price} euros" if price > 1 else f"{thing} for 1 euro"
@@ -312,11 +328,11 @@ def cost(rng):
 
 
 INTENTS = [
-    ("conversions", 1.8, weights_and_times),
-    ("adding", 1.5, add),
-    ("subtracting", 1.5, subtract),
-    ("multiplying", 0.7, multiply),
-    ("dividing", 0.6, divide),
-    ("sums in a story", 1.5, story),
-    ("what it costs", 0.8, cost),
+    ("conversions", 2.5, weights_and_times),
+    ("adding", 1.8, add),
+    ("subtracting", 1.8, subtract),
+    ("multiplying", 1.0, multiply),
+    ("dividing", 1.0, divide),
+    ("sums in a story", 2.0, story),
+    ("what it costs", 0.7, cost),
 ]

@@ -213,7 +213,7 @@ ASK_HOW_MUCH = [
 def how_much(rng):
     thing = rng.choice(sorted(PER_PERSON))
     each, unit, noun = PER_PERSON[thing]
-    n = rng.randint(2, 20)
+    n = rng.randint(2, 12 if each > 4 else 20)
     countable = not unit and noun.endswith("s")
     question, _ = ask(
         rng, ASK_HOW_MUCH, i=noun, n=spoken(rng, n), much="many" if countable else "much"
@@ -298,11 +298,11 @@ def what_to_bring(rng):
 
 
 INTENTS = [
-    ("shopping for two dishes", 1.0, shopping_for_two),
+    ("shopping for two dishes", 0.4, shopping_for_two),
     ("keeping a shopping list", 1.8, shopping_list),
-    ("who brings what", 1.2, who_brings),
-    ("what is missing", 1.2, missing),
-    ("how much for how many", 1.0, how_much),
-    ("planning a pot-luck", 0.7, plan),
-    ("what to bring", 0.8, what_to_bring),
+    ("who brings what", 1.5, who_brings),
+    ("what is missing", 0.7, missing),
+    ("how much for how many", 1.2, how_much),
+    ("planning a pot-luck", 0.3, plan),
+    ("what to bring", 0.3, what_to_bring),
 ]

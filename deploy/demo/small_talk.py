@@ -310,8 +310,8 @@ def too_big(rng):
 
 
 INTENTS = [
-    ("greetings and small talk", 1.2, fixed),
-    ("outside its world", 1.0, off_topic),
-    ("dishes it does not know", 0.6, unknown_dish),
-    ("sums that are too hard", 0.4, too_big),
+    ("greetings and small talk", 0.6, fixed),
+    ("outside its world", 0.6, off_topic),
+    ("dishes it does not know", 0.3, unknown_dish),
+    ("sums that are too hard", 0.3, too_big),
 ]

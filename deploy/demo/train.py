@@ -31,8 +31,9 @@ def chat_text(messages):
     return "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
 
 
-def train_tokenizer(path, vocab_size):
-    tokenizer = Tokenizer(models.BPE())
+def as_byte_level(model):
+    """A tokenizer around a BPE model: splitting, bytes and control tokens."""
+    tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(SPLIT), "isolated"),
@@ -40,6 +41,12 @@ def train_tokenizer(path, vocab_size):
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(c, special=True, normalized=False) for c in CONTROL])
+    return tokenizer
+
+
+def train_tokenizer(path, vocab_size):
+    tokenizer = as_byte_level(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=CONTROL,
@@ -51,7 +58,6 @@ def train_tokenizer(path, vocab_size):
     tokenizer.train_from_iterator(
         ["system\n", "user\n", "assistant\n"] * 1000 + list(texts), trainer
     )
-    tokenizer.add_special_tokens([AddedToken(c, special=True, normalized=False) for c in CONTROL])
     if tokenizer.get_vocab_size() != vocab_size:
         raise SystemExit(f"the text gives only {tokenizer.get_vocab_size()} tokens")
     tokenizer.save(path)
