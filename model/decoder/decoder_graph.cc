@@ -140,7 +140,7 @@ class DecoderBuilder {
     const WeightId head = config_.tied_embeddings
                               ? EmbeddingWeight()
                               : Weight("output.weight", 0, config_.vocab_size, config_.model_dim);
-    Emit("output", MatMulOp{rows, {{head, kNone, logits}}});
+    Emit("output", MatMulOp{rows, {{head, kNoId, logits}}});
     if (config_.logit_scale != 1) Emit("output_scale", ScaleOp{logits, config_.logit_scale});
     if (config_.logit_softcap > 0) Emit("output_softcap", SoftCapOp{logits, config_.logit_softcap});
     graph().final_hidden = rows;
@@ -172,13 +172,13 @@ class DecoderBuilder {
 
   ProductOp Product(const char* part, ValueId y, int64_t out_dim, ValueId x, bool bias) {
     const WeightId weight = Weight(Name(part) + ".weight", 0, out_dim, graph().values[x].cols);
-    return {weight, bias ? Vector(Name(part) + ".bias", out_dim, 0) : kNone, y};
+    return {weight, bias ? Vector(Name(part) + ".bias", out_dim, 0) : kNoId, y};
   }
   ProductOp ExpertProduct(const char* part, ValueId y, ValueId x) {
     const Graph& built = graph();
     return {Weight(Name(part) + ".weight", config_.experts.num_experts, built.values[y].cols,
                    built.values[x].cols),
-            kNone, y};
+            kNoId, y};
   }
   WeightId EmbeddingWeight() {
     return Weight("token_embd.weight", 0, config_.vocab_size, config_.model_dim);

@@ -108,7 +108,7 @@ absl::StatusOr<std::unique_ptr<DecoderStage>> DecoderStage::Load(const ModelConf
 }
 
 absl::Status DecoderStage::CheckStep(const Step& step, std::span<const float> hidden) const {
-  const bool embeds = graph_->graph().input == kNone;
+  const bool embeds = graph_->graph().input == kNoId;
   const size_t wanted_floats = embeds ? 0 : step.tokens.size() * config_.model_dim;
   if (hidden.size() != wanted_floats) {
     return absl::InvalidArgumentError(absl::StrCat(

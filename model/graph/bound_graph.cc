@@ -153,7 +153,7 @@ struct BoundGraph::Runner {
     return rows.Reshaped({rows.shape[0], rows.shape[1] / head_dim, head_dim});
   }
   TensorView Vector(VectorId vector) const {
-    return vector == kNone ? TensorView{}
+    return vector == kNoId ? TensorView{}
                            : TensorView::Dense(bound.vectors_[vector].get(), 0,
                                                {bound.graph_.vectors[vector].size});
   }

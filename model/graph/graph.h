@@ -18,7 +18,7 @@ namespace potluck::model {
 using ValueId = int32_t;
 using WeightId = int32_t;
 using VectorId = int32_t;
-inline constexpr int32_t kNone = -1;
+inline constexpr int32_t kNoId = -1;
 
 // A result of an operation, or the graph's input. (rows, cols), rows symbolic; attention sees cols
 // as (heads, Dh).
@@ -67,7 +67,7 @@ struct RmsNormOp {
 };
 struct ProductOp {  // one of a group that shares its input
   WeightId weight;
-  VectorId bias;  // or kNone
+  VectorId bias;  // or kNoId
   ValueId y;
 };
 struct MatMulOp {
@@ -138,12 +138,12 @@ struct Graph {
   std::vector<WeightSpec> weights;
   std::vector<VectorSpec> vectors;
   std::vector<RopeTable> rope_tables;
-  ValueId input = kNone;   // hidden rows from the stage before; kNone where the graph embeds tokens
-  ValueId hidden = kNone;  // (T, D), the residual stream after the last layer of this graph
-  // The wanted rows after the last norm (O, D), and their logits (O, V); kNone where the graph has
+  ValueId input = kNoId;   // hidden rows from the stage before; kNoId where the graph embeds tokens
+  ValueId hidden = kNoId;  // (T, D), the residual stream after the last layer of this graph
+  // The wanted rows after the last norm (O, D), and their logits (O, V); kNoId where the graph has
   // no head.
-  ValueId final_hidden = kNone;
-  ValueId logits = kNone;
+  ValueId final_hidden = kNoId;
+  ValueId logits = kNoId;
 };
 
 // The values that a node reads and writes. In-place operations do both with one.

@@ -20,14 +20,14 @@ std::vector<Life> LivesOf(const Graph& graph) {
     lives[value].last_use = std::max(lives[value].last_use, when);
   };
   const auto num_nodes = static_cast<int64_t>(graph.nodes.size());
-  if (graph.input != kNone) touch(graph.input, 0);
+  if (graph.input != kNoId) touch(graph.input, 0);
   for (int64_t i = 0; i < num_nodes; ++i) {
     const ValueUses uses = UsesOf(graph.nodes[i].op);
     for (const ValueId value : uses.reads) touch(value, i);
     for (const ValueId value : uses.writes) touch(value, i);
   }
   for (const ValueId value : {graph.hidden, graph.final_hidden, graph.logits}) {
-    if (value != kNone) lives[value].last_use = num_nodes;
+    if (value != kNoId) lives[value].last_use = num_nodes;
   }
   return lives;
 }
