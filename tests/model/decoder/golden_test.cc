@@ -138,12 +138,12 @@ std::vector<json> TensorTypeCases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TensorTypeTest, testing::ValuesIn(TensorTypeCases()),
-                         [](const auto& info) {
-                           return info.param["type"].template get<std::string>();
+                         [](const auto& golden) {
+                           return golden.param["type"].template get<std::string>();
                          });
 
 INSTANTIATE_TEST_SUITE_P(All, ArchitectureTest, testing::ValuesIn(ArchitectureCases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& golden) { return golden.param.name; });
 
 }  // namespace
 }  // namespace potluck::model
