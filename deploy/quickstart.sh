@@ -44,9 +44,12 @@ say "potluck run $model \"$question\""
 cat <<TXT
 
 == What next
-  $program run $model                      hold a conversation (Ctrl-D ends it)
-  $program run YOUR_MODEL.gguf "..."       any GGUF file or Hugging Face folder of a supported architecture
-  $program inspect YOUR_MODEL.gguf         what is in a model file
-  $program bench $model                    how fast this machine is
-  $program --help                          everything else
+Hold a conversation (Ctrl-D ends it):
+  $program run $model
+Any GGUF file or Hugging Face folder of a supported architecture:
+  $program run YOUR_MODEL.gguf "..."
+What is in a model file, how fast this machine is, and everything else:
+  $program inspect YOUR_MODEL.gguf
+  $program bench $model
+  $program --help
 TXT
