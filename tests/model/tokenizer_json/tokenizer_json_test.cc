@@ -2,11 +2,8 @@
 // tests/golden/tokenizer_json/), and files that are wrong or ask for more than we read.
 #include "model/tokenizer/tokenizer_json.h"
 
-#include <filesystem>
 #include <fstream>
-#include <sstream>
 
-#include "common/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/tokenizer/tokenizer.h"
@@ -107,31 +104,6 @@ INSTANTIATE_TEST_SUITE_P(All, Goldens,
                                          "metaspace_always", "metaspace_first",
                                          "metaspace_never_split", "prepend_replace"));
 
-TEST(TokenizerJson, OfGpt2GivesThePublishedIds) {
-  const std::string folder = POTLUCK_SOURCE_DIR "/../shared/data/tokenizers/";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not here";
-  const auto bytes = ReadFile(folder + "gpt2_tokenizer.json", kMaxTokenizerJsonBytes);
-  ASSERT_TRUE(bytes.ok());
-  auto vocabulary = VocabularyFromTokenizerJson(*bytes, "");
-  ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
-  const auto tokenizer = Tokenizer::Create(*std::move(vocabulary));
-  ASSERT_TRUE(tokenizer.ok());
-  std::string texts = *ReadFile(folder + "ggml-vocab-gpt-2.gguf.inp", 1 << 20);
-  std::istringstream lines(*ReadFile(folder + "ggml-vocab-gpt-2.gguf.out", 1 << 20));
-  const std::string border = "\n__ggml_vocab_test__\n";
-  int count = 0;
-  for (size_t end; (end = texts.find(border)) != std::string::npos; ++count) {
-    std::string line;
-    ASSERT_TRUE(std::getline(lines, line));
-    std::istringstream numbers(line);
-    Ids want;
-    for (TokenId id; numbers >> id;) want.push_back(id);
-    EXPECT_EQ(*(*tokenizer)->Encode(texts.substr(0, end), {.add_special = false}), want);
-    texts.erase(0, end + border.size());
-  }
-  EXPECT_GT(count, 40);
-}
-
 Json Small() {
   return Json::parse(R"({
     "added_tokens": [{"id": 4, "content": "<s>", "special": true},
@@ -214,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(TokenizerJson, RefusesWhatIsNoJson) {
   for (const std::string& text : {std::string(), std::string("{"), std::string("[1]"),
-                                 std::string(100000, '['), std::string("\xff\xfe")}) {
+                                  std::string(100000, '['), std::string("\xff\xfe")}) {
     EXPECT_FALSE(VocabularyFromTokenizerJson(text, "").ok());
   }
   EXPECT_FALSE(VocabularyFromTokenizerJson(Small().dump(), "{").ok());
