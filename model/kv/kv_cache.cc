@@ -43,10 +43,17 @@ kernels::KvPoolView PoolView(const KvShape& shape, const KvOptions& options, int
           .buffer = nullptr};
 }
 
+// Of all kinds together.
+int64_t TotalBlocks(const KvShape& shape, const KvOptions& options) {
+  int64_t total = 0;
+  for (const int32_t window : WindowsOf(shape)) total += NumBlocks(options, window);
+  return total;
+}
+
 }  // namespace
 
 KvCache::KvCache(const KvShape& shape, const KvOptions& options)
-    : shape_(shape), options_(options) {
+    : shape_(shape), options_(options), prefixes_(TotalBlocks(shape, options)) {
   const std::vector<int32_t> windows = WindowsOf(shape);
   for (const int32_t window : windows) {
     kinds_.push_back({.window = window,

@@ -6,6 +6,12 @@
 
 namespace potluck::model {
 
+PrefixIndex::PrefixIndex(int64_t num_blocks) {
+  // Twice as many: the tables grow, too, where many erased entries are left in them.
+  nodes_.reserve(2 * num_blocks);
+  key_of_.reserve(2 * num_blocks);
+}
+
 PrefixIndex::Key PrefixIndex::MakeKey(PrefixNodeId parent, std::span<const TokenId> tokens) {
   POTLUCK_CHECK(tokens.size() == kernels::kKvBlockPositions);
   Key key{.parent = parent, .tokens = {}};

@@ -14,7 +14,7 @@ std::vector<TokenId> Tokens(TokenId first) {
 }
 
 TEST(PrefixIndexTest, FindsWhatWasInsertedUnderItsParentAlone) {
-  PrefixIndex index;
+  PrefixIndex index(16);
   const PrefixNodeId root = PrefixIndex::Root(0);
   const PrefixNodeId first = index.Insert(root, Tokens(1))->id;
   const PrefixNodeId second = index.Insert(first, Tokens(2))->id;
@@ -33,7 +33,7 @@ TEST(PrefixIndexTest, FindsWhatWasInsertedUnderItsParentAlone) {
 }
 
 TEST(PrefixIndexTest, ANodeLivesAsLongAsOneKindHasItsBlock) {
-  PrefixIndex index;
+  PrefixIndex index(16);
   const PrefixNodeId root = PrefixIndex::Root(3);
   PrefixIndex::Node* node = index.Insert(root, Tokens(5));
   const PrefixNodeId id = node->id;
