@@ -12,6 +12,8 @@
 namespace potluck::model {
 namespace {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 // The order in which candidates are preferred.
 constexpr auto kBetter = [](const auto& a, const auto& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
@@ -81,14 +83,14 @@ absl::Status Sampler::CollectCandidates(std::span<const float> logits, const Sam
   ApplyPenalties(params, context);
   candidates_.clear();
   for (size_t id = 0; id < logits_.size(); ++id) {
-    if (std::isnan(logits_[id])) {
+    if (!(logits_[id] < kInfinity)) {
       return absl::InternalError(
-          absl::StrCat("the model's logit of token ", id,
-                       " is not a number: its weights or its file are damaged"));
+          absl::StrCat("the logit of token ", id, " is ", logits_[id],
+                       ": the model's weights are damaged, or a bias or penalty is too large"));
     }
     const bool allowed =
         context.allowed.empty() || (id < context.allowed.size() && context.allowed[id] != 0);
-    if (allowed && logits_[id] > -std::numeric_limits<float>::infinity()) {
+    if (allowed && logits_[id] > -kInfinity) {
       candidates_.push_back({logits_[id], static_cast<TokenId>(id)});
     }
   }
@@ -129,6 +131,7 @@ void Sampler::KeepTopK(int32_t top_k) {
   if (top_k == 0 || static_cast<size_t>(top_k) >= candidates_.size()) return;
   std::ranges::nth_element(candidates_, candidates_.begin() + top_k - 1, kBetter);
   candidates_.resize(top_k);
+  std::ranges::sort(candidates_, {}, &Candidate::id);
 }
 
 // The fewest best candidates whose probabilities reach top_p together.
@@ -138,9 +141,7 @@ void Sampler::KeepTopP(float top_p) {
   const auto weight = [&](const Candidate& candidate) {
     return kernels::ExactExp(static_cast<double>(candidate.logit) - best);
   };
-  double total = 0;
-  std::ranges::sort(candidates_, {},
-                    &Candidate::id);  // so that the sum does not depend on how they lay
+  double total = 0;  // in the order of ids, so that it is one number everywhere
   for (const Candidate& candidate : candidates_) total += weight(candidate);
   // A heap gives the best ones in order; mostly a handful of them is enough.
   const auto worse = [](const Candidate& a, const Candidate& b) { return kBetter(b, a); };
@@ -189,13 +190,14 @@ std::vector<TokenLogprob> Logprobs(std::span<const float> logits, TokenId chosen
   const auto logprob = [&](TokenId id) {
     return TokenLogprob{id, static_cast<float>(static_cast<double>(logits[id]) - log_total)};
   };
+  std::vector<TokenLogprob> logprobs = {logprob(chosen)};
+  if (top <= 0) return logprobs;
   std::vector<TokenId> ids(logits.size());
   for (size_t id = 0; id < ids.size(); ++id) ids[id] = static_cast<TokenId>(id);
-  const auto count = std::min<size_t>(std::max(top, 0), ids.size());
+  const auto count = std::min<size_t>(top, ids.size());
   std::ranges::partial_sort(
       ids, ids.begin() + static_cast<ptrdiff_t>(count),
       [&](TokenId a, TokenId b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
-  std::vector<TokenLogprob> logprobs = {logprob(chosen)};
   for (size_t i = 0; i < count; ++i) logprobs.push_back(logprob(ids[i]));
   return logprobs;
 }

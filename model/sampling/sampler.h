@@ -59,7 +59,8 @@ struct TokenLogprob {
 // Thread-compatible; holds scratch space only, so two samplers always agree.
 class Sampler {
  public:
-  // Internal if a logit is NaN; FailedPrecondition if no token is allowed.
+  // Internal if a logit is NaN or +infinity, also where biases and penalties made it so;
+  // FailedPrecondition if no token is allowed.
   absl::StatusOr<TokenId> Sample(std::span<const float> logits, const SamplingParams& params,
                                  const SamplingContext& context);
 
@@ -77,8 +78,8 @@ class Sampler {
   void KeepMinP(float min_p);
   TokenId GumbelMax(const SamplingParams& params, const SamplingContext& context) const;
 
-  std::vector<float> logits_;  // after biases and penalties
-  std::vector<Candidate> candidates_;
+  std::vector<float> logits_;          // after biases and penalties
+  std::vector<Candidate> candidates_;  // by id, until KeepTopP
   std::vector<TokenId> seen_;
 };
 

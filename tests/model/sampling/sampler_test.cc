@@ -211,10 +211,16 @@ TEST(Sampler, BiasAndMaskDecideWhatMayBeSaid) {
             absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(Sampler, ANaNLogitIsAnError) {
+TEST(Sampler, ALogitThatIsNoFiniteNumberIsAnError) {
   Sampler sampler;
-  const std::vector<float> logits = {0, std::numeric_limits<float>::quiet_NaN()};
-  EXPECT_EQ(sampler.Sample(logits, SamplingParams(), {}).status().code(),
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    EXPECT_EQ(sampler.Sample(std::vector<float>{0, bad}, SamplingParams(), {}).status().code(),
+              absl::StatusCode::kInternal);
+  }
+  SamplingParams params;
+  params.logit_bias = {{1, 3e38f}, {1, 3e38f}};
+  EXPECT_EQ(sampler.Sample(std::vector<float>{0, 1}, params, {}).status().code(),
             absl::StatusCode::kInternal);
 }
 
