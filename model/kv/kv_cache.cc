@@ -62,12 +62,15 @@ KvCache::KvCache(const KvShape& shape, const KvOptions& options)
                       .storage = {},
                       .index = {}});
     IndexStorage& storage = kinds_.back().storage;
-    for (auto* numbers :
-         {&storage.position, &storage.write_slot, &storage.linear_len, &storage.tail_begin,
-          &storage.table_begin, &storage.table_length, &storage.tail_slots}) {
+    for (auto* numbers : {&storage.position, &storage.write_slot, &storage.linear_len,
+                          &storage.tail_begin, &storage.table_begin, &storage.table_length}) {
       numbers->reserve(options.max_step_tokens);
     }
-    storage.block_tables.reserve(BlocksFor(options.capacity) + options.max_sequences);
+    // A tree's tails may be as long as its tokens are many; sequences may share blocks, so that
+    // their tables hold more than the pool. Memory that is never written costs nothing.
+    storage.tail_slots.reserve(options.max_step_tokens * (options.max_step_tokens + 1) / 2);
+    storage.block_tables.reserve(std::min(options.max_sequences, options.max_step_tokens) *
+                                 (BlocksFor(options.capacity) + 1));
   }
   for (size_t layer = 0; layer < shape.layers.size(); ++layer) {
     const auto window =

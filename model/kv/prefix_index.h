@@ -29,8 +29,8 @@ class PrefixIndex {
     std::array<BlockId, kMaxAttentionKinds> blocks = {kReleasedBlock, kReleasedBlock};
   };
 
-  // `num_blocks`: of all kinds together. A node holds one of them at least, so that many nodes never
-  // make the index grow.
+  // `num_blocks`: of all kinds together. A node holds one of them at least, so that many nodes
+  // never make the index grow.
   explicit PrefixIndex(int64_t num_blocks);
 
   // The parent of first blocks. Two sequences share only under the same root.
