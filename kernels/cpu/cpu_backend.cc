@@ -17,6 +17,7 @@ absl::StatusOr<std::unique_ptr<CpuBackend>> CpuBackend::Create(const Options& op
   auto target = ChooseCpuTarget(options.target);
   if (!target.ok()) return target.status();
   const int num_threads = options.num_threads > 0 ? options.num_threads : DefaultThreads();
+  POTLUCK_RETURN_IF_ERROR(CheckThreadsCanStart(num_threads));
   return std::unique_ptr<CpuBackend>(new CpuBackend(**target, num_threads));
 }
 

@@ -6,7 +6,13 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/status.h"
+
 namespace potluck::kernels {
+
+// ResourceExhausted where the system would not start so many threads. pthreadpool does not look and
+// would wait for the missing ones without end.
+absl::Status CheckThreadsCanStart(int num_threads);
 
 // Thread-compatible: one loop at a time.
 class ThreadPool {
