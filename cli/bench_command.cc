@@ -70,6 +70,8 @@ void PrintJson(const std::vector<bench::ModelBenchResult>& results, model::Local
 }
 
 absl::Status Bench(BenchOptions options) {
+  if (options.bench.prompt_tokens == 0 && options.bench.generate_tokens == 0)
+    return UsageError("with -p 0 and -n 0 there is nothing to measure");
   // Before the model takes the memory.
   const double bandwidth = bench::MeasureReadBandwidth(ThreadsOf(options));
   const int64_t context = std::max(options.model.context_length, bench::ContextFor(options.bench));

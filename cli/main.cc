@@ -3,7 +3,9 @@
 #include <cstdio>
 #include <string>
 
+#include "absl/strings/str_replace.h"
 #include "cli/command.h"
+#include "cli/process.h"
 #include "cli/terminal.h"
 
 namespace {
@@ -14,6 +16,7 @@ constexpr int kSuccess = 0, kFailure = 1, kUsage = 2;
 
 int main(int argc, char** argv) {
   using potluck::cli::Command;
+  potluck::cli::PrepareProcess();
   CLI::App app("Potluck runs large language models on the devices that a home already has.",
                "potluck");
   app.set_version_flag("--version", POTLUCK_VERSION);
@@ -26,18 +29,18 @@ int main(int argc, char** argv) {
   potluck::cli::AddPerplexityCommand(app, command);
   potluck::cli::AddBenchCommand(app, command);
   potluck::cli::AddDevicesCommand(app, command);
+  app.failure_message(potluck::cli::UsageMessage);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kSuccess : kUsage;
+    if (app.exit(error) != 0) return kUsage;
+    command = [] { return absl::OkStatus(); };  // --help or --version, which are printed by now
   }
   potluck::cli::CatchInterrupts();
-  const absl::Status status = command();
-  if (std::fflush(stdout) != 0 && status.ok()) {
-    std::fprintf(stderr, "potluck: cannot write to standard output\n");
-    return kFailure;
-  }
+  absl::Status status = command();
+  if (status.ok()) status = potluck::cli::FlushOutput();
   if (status.ok()) return kSuccess;
-  std::fprintf(stderr, "potluck: %s\n", std::string(status.message()).c_str());
-  return absl::IsInvalidArgument(status) && potluck::cli::IsUsageError(status) ? kUsage : kFailure;
+  std::fprintf(stderr, "potluck: %s\n",
+               absl::StrReplaceAll(status.message(), {{"\n", " "}}).c_str());
+  return potluck::cli::IsUsageError(status) ? kUsage : kFailure;
 }

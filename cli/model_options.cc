@@ -6,12 +6,15 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 #include "kernels/devices.h"
 
 namespace potluck::cli {
@@ -44,6 +47,15 @@ std::vector<std::string> ModelsIn(const fs::path& folder) {
   }
   std::ranges::sort(names);
   return names;
+}
+
+// More threads than the machine runs at once would only wait for each other.
+int ThreadsFor(const ModelOptions& options) {
+  const int most = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  if (options.num_threads <= most) return options.num_threads;
+  absl::FPrintF(stderr, "note: this machine runs %d threads at once, not %d: using %d\n", most,
+                options.num_threads, most);
+  return most;
 }
 
 }  // namespace
@@ -88,17 +100,19 @@ absl::StatusOr<std::string> FindModel(const ModelOptions& options) {
   const std::vector<std::string> names = ModelsIn(folder);
   return absl::NotFoundError(absl::StrCat(
       "no file, folder or model \"", options.model, "\"; ",
-      names.empty() ? absl::StrCat("there is no model in ", folder.string())
-                    : absl::StrCat(folder.string(), " has ", absl::StrJoin(names, ", "))));
+      names.empty()
+          ? absl::StrCat("give the path of a model (there is none in ", folder.string(), ")")
+          : absl::StrCat(folder.string(), " has ", absl::StrJoin(names, ", "))));
 }
 
 absl::StatusOr<std::unique_ptr<model::LocalModel>> LoadModel(const ModelOptions& options,
                                                              model::LocalModelOptions more) {
   POTLUCK_ASSIGN_OR_RETURN(const std::string path, FindModel(options));
   auto device = kernels::OpenDevice({.device = options.device,
-                                     .num_threads = options.num_threads,
+                                     .num_threads = ThreadsFor(options),
                                      .target = EnvironmentOr("POTLUCK_TARGET", "")});
-  if (!device.ok()) return UsageError(std::string(device.status().message()));
+  if (absl::IsInvalidArgument(device.status())) return UsageError(ToStd(device.status().message()));
+  POTLUCK_RETURN_IF_ERROR(device.status());
   ProgressLine progress("loading");
   more.context_length = options.context_length;
   more.kv_dtype = kKvTypes.at(options.kv_type);

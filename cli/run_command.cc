@@ -10,10 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
+#include "cli/process.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -23,8 +25,6 @@ namespace potluck::cli {
 namespace {
 
 using nlohmann::ordered_json;
-
-constexpr uint64_t kMaxPromptBytes = uint64_t{64} << 20;
 
 struct RunOptions {
   ModelOptions model;
@@ -42,8 +42,7 @@ struct RunOptions {
   std::optional<uint64_t> seed;
 };
 
-model::SamplingParams SamplingOf(const RunOptions& options, const model::LocalModel& loaded) {
-  model::SamplingParams params = loaded.default_sampling();
+model::SamplingParams SamplingOf(const RunOptions& options, model::SamplingParams params) {
   params.temperature = options.temperature.value_or(params.temperature);
   params.top_k = options.top_k.value_or(params.top_k);
   params.top_p = options.top_p.value_or(params.top_p);
@@ -125,32 +124,22 @@ class Runner {
         loaded_(loaded),
         generator_(loaded.stage(), loaded.tokenizer(), SteadyClock()),
         chats_(!options.raw && loaded.has_chat_template()) {
-    request_.sampling = SamplingOf(options, loaded);
+    request_.sampling = SamplingOf(options, loaded.default_sampling());
     request_.max_tokens = options.max_tokens;
     request_.stop = options.stop;
     request_.end_tokens = loaded.end_tokens();
     request_.top_logprobs = options.top_logprobs;
   }
 
-  // What the model cannot tell by itself, before it answers.
-  void PrintNotes() const {
-    for (const std::string& warning : loaded_.warnings()) {
-      absl::FPrintF(stderr, "warning: %s\n", warning);
-    }
-    if (!loaded_.has_chat_template() && !options_.raw) {
-      absl::FPrintF(stderr, "warning: the model has no chat template: %s\n",
-                    options_.system.empty() ? "the prompt is continued as plain text"
-                                            : "ChatML is used, which it may not understand");
-    }
-    absl::FPrintF(stderr, "context: %s\n", loaded_.context_reason());
-  }
-
   absl::Status AnswerOnce(const std::string& prompt) {
     POTLUCK_ASSIGN_OR_RETURN(request_.prompt, Encode(prompt));
+    POTLUCK_RETURN_IF_ERROR(generator_.Check(request_));
+    PrintNotes();
     return Generate().status();
   }
 
   absl::Status Converse() {
+    PrintNotes();
     absl::FPrintF(
         stderr,
         "Write, and end with Enter. /clear forgets the conversation; /exit or Ctrl-D ends it.\n");
@@ -177,6 +166,19 @@ class Runner {
   bool chats() const { return chats_ || !options_.system.empty(); }
 
  private:
+  // What the model cannot tell by itself, before it answers.
+  void PrintNotes() const {
+    for (const std::string& warning : loaded_.warnings()) {
+      absl::FPrintF(stderr, "warning: %s\n", warning);
+    }
+    if (!loaded_.has_chat_template() && !options_.raw) {
+      absl::FPrintF(stderr, "warning: the model has no chat template: %s\n",
+                    options_.system.empty() ? "the prompt is continued as plain text"
+                                            : "ChatML is used, which it may not understand");
+    }
+    absl::FPrintF(stderr, "context: %s\n", loaded_.context_reason());
+  }
+
   absl::StatusOr<std::vector<model::TokenId>> Encode(const std::string& prompt) {
     if (!chats()) return loaded_.EncodeText(prompt);
     StartConversation();
@@ -201,7 +203,9 @@ class Runner {
   }
 
   absl::StatusOr<std::string> Generate() {
-    model::GenerationCallbacks callbacks{.on_text = {}, .cancelled = &Interrupted};
+    // Nobody reads on where the text cannot be written.
+    model::GenerationCallbacks callbacks{
+        .on_text = {}, .cancelled = [] { return Interrupted() || std::ferror(stdout) != 0; }};
     if (!options_.json) {
       callbacks.on_text = [](std::string_view text) {
         std::fwrite(text.data(), 1, text.size(), stdout);
@@ -214,9 +218,9 @@ class Runner {
       PrintJson(generation, request_, loaded_);
     } else {
       std::fputc('\n', stdout);
+      POTLUCK_RETURN_IF_ERROR(FlushOutput());
       PrintSummary(generation);
     }
-    if (std::ferror(stdout) != 0) return absl::DataLossError("cannot write to standard output");
     return generation.text;
   }
 
@@ -228,30 +232,27 @@ class Runner {
   ordered_json messages_;
 };
 
-// All of standard input, for `potluck run MODEL < file`.
-absl::StatusOr<std::string> ReadStandardInput() {
-  std::string text;
-  char buffer[1 << 16];
-  while (std::cin.read(buffer, sizeof(buffer)) || std::cin.gcount() > 0) {
-    text.append(buffer, static_cast<size_t>(std::cin.gcount()));
-    if (text.size() > kMaxPromptBytes)
-      return absl::ResourceExhaustedError("the prompt is longer than 64 MiB");
-  }
-  return text;
+// What can be told from the flags alone, before a model is loaded.
+absl::Status CheckOptions(const RunOptions& options) {
+  const absl::Status sampling = model::CheckSampling(SamplingOf(options, {}), 0);
+  if (!sampling.ok()) return UsageError(ToStd(sampling.message()));
+  if (options.raw && !options.system.empty())
+    return UsageError("--system is part of a conversation, --raw is none: leave one of them out");
+  return absl::OkStatus();
 }
 
 absl::Status Run(const RunOptions& options) {
+  POTLUCK_RETURN_IF_ERROR(CheckOptions(options));
   const bool converse =
       !options.prompt.has_value() && IsTerminal(STDIN_FILENO) && !options.raw && !options.json;
   std::string prompt = options.prompt.value_or("");
   if (!options.prompt.has_value() && !converse) {
-    POTLUCK_ASSIGN_OR_RETURN(prompt, ReadStandardInput());
+    POTLUCK_ASSIGN_OR_RETURN(prompt, ReadStandardInput("the prompt"));
     if (prompt.empty())
       return UsageError("there is no prompt: give one as an argument or on standard input");
   }
   POTLUCK_ASSIGN_OR_RETURN(const auto loaded, LoadModel(options.model, {}));
   Runner runner(options, *loaded);
-  runner.PrintNotes();
   if (!converse) return runner.AnswerOnce(prompt);
   if (!runner.chats()) {
     return UsageError(
@@ -289,14 +290,22 @@ void AddRunCommand(CLI::App& app, Command& command) {
                   "Make tokens that were generated less likely");
   run->add_option("--frequency-penalty", options->frequency_penalty,
                   "The same, once per occurrence");
-  run->add_option("--seed", options->seed, "The same seed gives the same text, on any machine");
+  run->add_option("--seed", options->seed, "The same seed gives the same text, on any machine")
+      ->type_name("UINT")
+      ->check([](const std::string& text) {
+        uint64_t seed = 0;
+        return absl::SimpleAtoi(text, &seed) ? "" : "a seed is a whole number from 0 to 2^64 - 1";
+      });
   run->add_option("--stop", options->stop,
                   "End the answer before this text (may be given several times)")
       ->allow_extra_args(false);
-  run->add_option("--logprobs", options->top_logprobs,
-                  "With --json: log-probabilities, and those of the K likeliest")
-      ->check(CLI::Range(0, 100));
-  run->add_flag("--json", options->json, "Print one JSON object instead of the text");
+  CLI::Option* logprobs =
+      run->add_option("--logprobs", options->top_logprobs,
+                      "With --json: log-probabilities, and those of the K likeliest")
+          ->check(CLI::Range(0, 100));
+  CLI::Option* json =
+      run->add_flag("--json", options->json, "Print one JSON object instead of the text");
+  logprobs->needs(json);
   run->footer(
       "Examples:\n"
       "  potluck run model.gguf \"What can I cook with leeks?\"\n"

@@ -3,17 +3,21 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/text.h"
 
 namespace potluck::cli {
 namespace {
 
+constexpr size_t kMaxInputBytes = size_t{64} << 20;
 constexpr char kUsagePayload[] = "potluck/usage";
 
 volatile std::sig_atomic_t interrupted = 0;
@@ -52,6 +56,29 @@ void ClearInterrupt() {
 }
 
 bool IsTerminal(int descriptor) { return isatty(descriptor) == 1; }
+
+absl::StatusOr<std::string> ReadStandardInput(std::string_view what) {
+  if (IsTerminal(STDIN_FILENO)) {
+    std::fprintf(stderr, "type %.*s, then Enter and Ctrl-D\n", static_cast<int>(what.size()),
+                 what.data());
+  }
+  std::string text;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t count = read(STDIN_FILENO, buffer, sizeof(buffer));
+    if (Interrupted()) return absl::CancelledError("stopped while reading standard input");
+    if (count < 0) {
+      return absl::Status(absl::ErrnoToStatusCode(errno),
+                          absl::StrCat("cannot read standard input: ", std::strerror(errno)));
+    }
+    if (count == 0) return text;
+    text.append(buffer, static_cast<size_t>(count));
+    if (text.size() > kMaxInputBytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(ToAbsl(what), " on standard input is longer than 64 MiB: shorten it"));
+    }
+  }
+}
 
 ProgressLine::~ProgressLine() {
   if (drawn_) std::fprintf(stderr, "\r\033[K");

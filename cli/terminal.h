@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/civil_time.h"
 #include "common/clock.h"
 
@@ -18,6 +18,10 @@ bool Interrupted();
 void ClearInterrupt();
 
 bool IsTerminal(int descriptor);
+
+// All of standard input. Tells a person at a terminal that `what` is waited for. Cancelled by an
+// interrupt, ResourceExhausted beyond 64 MiB.
+absl::StatusOr<std::string> ReadStandardInput(std::string_view what);
 
 // A line that is drawn over itself on standard error; nothing where that is no terminal.
 class ProgressLine {

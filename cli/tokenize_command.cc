@@ -1,7 +1,6 @@
 // potluck tokenize: the token ids of a text. Needs a model's header only, so it works for any
 // architecture.
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -34,7 +33,7 @@ struct TokenizeOptions {
 absl::StatusOr<std::string> ReadText(const TokenizeOptions& options) {
   if (options.text.has_value()) return *options.text;
   if (options.file.has_value()) return ReadFile(*options.file, kMaxTextBytes);
-  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  return ReadStandardInput("the text");
 }
 
 absl::Status Tokenize(const TokenizeOptions& options) {

@@ -53,8 +53,7 @@ absl::StatusOr<ModelFile> OpenGguf(const std::string& path) {
 }
 
 // The GGUF models in a folder, sorted, each split one by its first part. Projectors of picture
-// models
-// ("mmproj-...") are no models of their own.
+// models ("mmproj-...") are no models of their own.
 absl::StatusOr<std::vector<std::string>> GgufModelsIn(const std::string& folder) {
   std::vector<std::string> models;
   std::error_code error;
@@ -153,7 +152,13 @@ absl::StatusOr<ModelFile> OpenModelFile(const std::string& path) {
 
 absl::StatusOr<Vocabulary> ReadVocabulary(const ModelFile& model) {
   if (model.gguf != nullptr) return VocabularyFromGguf(*model.gguf);
-  return VocabularyFromTokenizerFolder(model.folder->path());
+  const std::string& folder = model.folder->path();
+  std::error_code error;
+  if (!fs::exists(fs::path(folder) / "tokenizer.json", error) && !error) {
+    return absl::NotFoundError(absl::StrCat(
+        folder, " has no tokenizer.json, which holds the vocabulary; fetch it into the folder"));
+  }
+  return VocabularyFromTokenizerFolder(folder);
 }
 
 std::vector<MetadataLine> ListMetadata(const ModelFile& model) {

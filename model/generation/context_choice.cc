@@ -22,10 +22,12 @@ absl::StatusOr<ContextChoice> ChooseContext(const ModelConfig& config, const Wei
     if (options.context_length > trained && !allow_longer) {
       return absl::InvalidArgumentError(absl::StrCat("the model was trained for a context of ",
                                                      trained, " tokens, --ctx asks for ",
-                                                     options.context_length));
+                                                     options.context_length, ": ask for less"));
     }
-    return ContextChoice{options.context_length,
-                         absl::StrCat(options.context_length, " tokens, as asked")};
+    return ContextChoice{
+        options.context_length,
+        absl::StrCat(options.context_length, options.context_length == 1 ? " token" : " tokens",
+                     ", as asked")};
   }
   const auto bytes_for = [&](int64_t context_length) -> absl::StatusOr<int64_t> {
     StageOptions wanted = options;

@@ -95,7 +95,8 @@ absl::StatusOr<Generation> Generator::Generate(const GenerationRequest& request,
 }
 
 absl::Status Generator::Check(const GenerationRequest& request) const {
-  if (request.prompt.empty()) return absl::InvalidArgumentError("the prompt is empty");
+  if (request.prompt.empty())
+    return absl::InvalidArgumentError("the prompt is empty: write something to continue");
   const auto prompt_length = static_cast<int64_t>(request.prompt.size());
   if (prompt_length >= stage_.context_length()) {
     return absl::InvalidArgumentError(

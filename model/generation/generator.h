@@ -64,15 +64,15 @@ class Generator {
   Generator(DecoderStage& stage, const Tokenizer& tokenizer, const Clock& clock)
       : stage_(stage), tokenizer_(tokenizer), clock_(clock) {}
 
-  // InvalidArgument for an empty prompt, one that leaves no room in the context (with the numbers),
-  // or sampling parameters out of range.
+  // What Generate would refuse: InvalidArgument for an empty prompt, one that leaves no room in the
+  // context (with the numbers), or sampling parameters out of range.
+  absl::Status Check(const GenerationRequest& request) const;
   absl::StatusOr<Generation> Generate(const GenerationRequest& request,
                                       const GenerationCallbacks& callbacks = {});
 
  private:
   class Answer;
 
-  absl::Status Check(const GenerationRequest& request) const;
   absl::StatusOr<bool> Prefill(const GenerationRequest& request,
                                const GenerationCallbacks& callbacks, Generation& generation);
   absl::Status Decode(const GenerationRequest& request, const GenerationCallbacks& callbacks,

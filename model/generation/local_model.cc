@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "model/generation/context_choice.h"
@@ -11,6 +12,13 @@ namespace {
 
 std::string TokenTextOrEmpty(const Tokenizer& tokenizer, std::optional<TokenId> id) {
   return id.has_value() ? std::string(tokenizer.TokenText(*id)) : std::string();
+}
+
+// Says which file is at fault, where the file is and the message does not.
+absl::Status InFile(const absl::Status& status, const std::string& path) {
+  const bool about_file = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+                          absl::IsUnimplemented(status) || absl::IsDataLoss(status);
+  return about_file && !absl::StrContains(status.message(), path) ? Annotate(status, path) : status;
 }
 
 }  // namespace
@@ -24,11 +32,14 @@ absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(
   POTLUCK_RETURN_IF_ERROR(model->file_.config.status());
   const ModelConfig& config = *model->file_.config;
   POTLUCK_ASSIGN_OR_RETURN(Vocabulary vocabulary, ReadVocabulary(model->file_));
-  POTLUCK_ASSIGN_OR_RETURN(model->tokenizer_, Tokenizer::Create(std::move(vocabulary)));
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Create(std::move(vocabulary));
+  POTLUCK_RETURN_IF_ERROR(InFile(tokenizer.status(), model->file_.path));
+  model->tokenizer_ = *std::move(tokenizer);
   model->warnings_ = model->tokenizer_->warnings();
   if (model->has_chat_template()) {
-    POTLUCK_ASSIGN_OR_RETURN(model->chat_template_,
-                             ChatTemplate::Parse(*model->file_.chat_template));
+    absl::StatusOr<ChatTemplate> chat_template = ChatTemplate::Parse(*model->file_.chat_template);
+    POTLUCK_RETURN_IF_ERROR(InFile(chat_template.status(), model->file_.path));
+    model->chat_template_ = *std::move(chat_template);
   } else {
     model->chat_template_ = ChatTemplate::ChatMl();
   }
@@ -49,8 +60,9 @@ absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(
   stage.kv.capacity = options.kv_capacity > 0 ? options.kv_capacity : context.context_length;
   stage.max_tokens = std::min(stage.max_tokens, context.context_length * options.max_sequences);
   stage.max_outputs = std::min(stage.max_outputs, stage.max_tokens);
-  POTLUCK_ASSIGN_OR_RETURN(
-      model->stage_, DecoderStage::Load(config, *model->file_.weights, *model->backend_, stage));
+  auto loaded = DecoderStage::Load(config, *model->file_.weights, *model->backend_, stage);
+  POTLUCK_RETURN_IF_ERROR(InFile(loaded.status(), model->file_.path));
+  model->stage_ = *std::move(loaded);
   return model;
 }
 

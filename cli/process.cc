@@ -1,0 +1,65 @@
+#include "cli/process.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <new>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace potluck::cli {
+namespace {
+
+// Nothing here may allocate.
+[[noreturn]] void OnOutOfMemory() {
+  constexpr char kMessage[] =
+      "potluck: not enough memory: free some, or choose a smaller model or context (--ctx)\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof(kMessage) - 1);
+  _exit(1);
+}
+
+}  // namespace
+
+void PrepareProcess() {
+  std::set_new_handler(OnOutOfMemory);
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // Output that is closed must go on failing: such a /dev/null can only be read. The lowest free
+    // descriptor is taken, which is this one.
+    if (fcntl(descriptor, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != descriptor) _exit(1);
+  }
+}
+
+absl::Status FlushOutput() {
+  errno = 0;
+  std::cout.flush();
+  const bool failed = std::fflush(stdout) != 0;
+  const int error = errno;
+  if (!failed && std::ferror(stdout) == 0 && std::cout.good()) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("cannot write to standard output", error != 0 ? ": " : "",
+                                          error != 0 ? std::strerror(error) : ""));
+}
+
+std::string UsageMessage(const CLI::App* app, const CLI::Error& error) {
+  const CLI::App* asked = app;
+  while (!asked->get_subcommands().empty()) asked = asked->get_subcommands().front();
+  std::string message = error.what();
+  if (asked == app) {
+    const std::vector<std::string> words = app->remaining();
+    if (!words.empty()) message = absl::StrCat("there is no command \"", words.front(), "\"");
+    std::vector<std::string> names;
+    for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(command->get_name());
+    message = absl::StrCat(message, "; the commands are ", absl::StrJoin(names, ", "));
+  }
+  const std::string help =
+      asked == app ? "potluck --help" : "potluck " + asked->get_name() + " --help";
+  return absl::StrCat("potluck: ", message, " (see `", help, "`)\n");
+}
+
+}  // namespace potluck::cli
