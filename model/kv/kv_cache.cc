@@ -11,6 +11,9 @@ namespace {
 
 constexpr int32_t kBlock = kernels::kKvBlockPositions;
 
+// More than any device has; sums end here, since a config may ask for more than int64 holds.
+constexpr int64_t kUnboundedBytes = int64_t{1} << 60;
+
 int64_t BlocksFor(int64_t positions) { return (positions + kBlock - 1) / kBlock; }
 
 // The first position that a token at `position` sees.
@@ -26,13 +29,22 @@ int64_t NumBlocks(const KvOptions& options, int64_t window) {
   return std::min(full, options.max_sequences * per_sequence);
 }
 
+// 0: none.
+int32_t WindowOf(const KvShape& shape, AttentionKind kind) {
+  return static_cast<int32_t>(kind == AttentionKind::kWindow ? shape.window : 0);
+}
+
 std::vector<int32_t> WindowsOf(const KvShape& shape) {
   std::vector<int32_t> windows;
   for (const AttentionKind kind : shape.layers) {
-    const auto window = static_cast<int32_t>(kind == AttentionKind::kWindow ? shape.window : 0);
+    const int32_t window = WindowOf(shape, kind);
     if (std::ranges::find(windows, window) == windows.end()) windows.push_back(window);
   }
   return windows;
+}
+
+absl::Status NoSequence(SequenceId sequence) {
+  return absl::NotFoundError(absl::StrCat("no sequence ", sequence));
 }
 
 kernels::KvPoolView PoolView(const KvShape& shape, const KvOptions& options, int32_t window) {
@@ -73,8 +85,7 @@ KvCache::KvCache(const KvShape& shape, const KvOptions& options)
                                  (BlocksFor(options.capacity) + 1));
   }
   for (size_t layer = 0; layer < shape.layers.size(); ++layer) {
-    const auto window =
-        static_cast<int32_t>(shape.layers[layer] == AttentionKind::kWindow ? shape.window : 0);
+    const int32_t window = WindowOf(shape, shape.layers[layer]);
     const auto kind = static_cast<int>(std::ranges::find(windows, window) - windows.begin());
     kind_of_layer_.push_back(kind);
     kinds_[kind].layers.push_back(static_cast<int64_t>(layer));
@@ -85,9 +96,8 @@ KvCache::KvCache(const KvShape& shape, const KvOptions& options)
 int64_t KvCache::BytesFor(const KvShape& shape, const KvOptions& options) {
   int64_t bytes = 0;
   for (const AttentionKind kind : shape.layers) {
-    const auto window = static_cast<int32_t>(kind == AttentionKind::kWindow ? shape.window : 0);
-    const kernels::KvPoolView view = PoolView(shape, options, window);
-    bytes += view.num_blocks * view.block_bytes();
+    const kernels::KvPoolView view = PoolView(shape, options, WindowOf(shape, kind));
+    bytes = std::min(kUnboundedBytes, bytes + view.num_blocks * view.block_bytes());
   }
   return bytes;
 }
@@ -131,18 +141,17 @@ int64_t KvCache::num_used_blocks() const {
 
 absl::StatusOr<KvCache::Sequence*> KvCache::FindSequence(SequenceId sequence) {
   const auto found = sequences_.find(sequence);
-  if (found == sequences_.end()) return absl::NotFoundError(absl::StrCat("no sequence ", sequence));
+  if (found == sequences_.end()) return NoSequence(sequence);
   return found->second.get();
 }
 
 absl::StatusOr<int32_t> KvCache::Length(SequenceId sequence) const {
   const auto found = sequences_.find(sequence);
-  if (found == sequences_.end()) return absl::NotFoundError(absl::StrCat("no sequence ", sequence));
+  if (found == sequences_.end()) return NoSequence(sequence);
   return found->second->length();
 }
 
-// --- Steps
-// -----------------------------------------------------------------------------------------------------------
+// --- Steps ---------------------------------------------------------------------------------------
 
 absl::Status KvCache::Place(const Step& step) {
   if (static_cast<int64_t>(step.tokens.size()) > options_.max_step_tokens) {
@@ -338,8 +347,7 @@ void KvCache::Commit(const Step& step) {
   runs_.clear();
 }
 
-// --- Blocks
-// ----------------------------------------------------------------------------------------------------------
+// --- Blocks --------------------------------------------------------------------------------------
 
 BlockId KvCache::TakeBlock(int kind_number) {
   const auto taken = kinds_[kind_number].blocks.Take();
@@ -427,8 +435,7 @@ void KvCache::IndexFullBlocks(Sequence& sequence) {
   }
 }
 
-// --- Sequences
-// -------------------------------------------------------------------------------------------------------
+// --- Sequences -----------------------------------------------------------------------------------
 
 // Whether a sequence that ends with the last of these nodes has all the blocks that its next token
 // sees.
