@@ -52,13 +52,13 @@ absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(
                      .precision = options.precision,
                      .on_progress = options.on_progress,
                      .cancelled = options.cancelled};
-  POTLUCK_ASSIGN_OR_RETURN(const ContextChoice context,
-                           ChooseContext(config, *model->file_.weights, model->backend_->info(),
-                                         stage, options.allow_longer_context));
-  model->context_reason_ = context.reason;
-  stage.context_length = context.context_length;
-  stage.kv.capacity = options.kv_capacity > 0 ? options.kv_capacity : context.context_length;
-  stage.max_tokens = std::min(stage.max_tokens, context.context_length * options.max_sequences);
+  const absl::StatusOr<ContextChoice> context = ChooseContext(
+      config, *model->file_.weights, model->backend_->info(), stage, options.allow_longer_context);
+  POTLUCK_RETURN_IF_ERROR(InFile(context.status(), model->file_.path));
+  model->context_reason_ = context->reason;
+  stage.context_length = context->context_length;
+  stage.kv.capacity = options.kv_capacity > 0 ? options.kv_capacity : context->context_length;
+  stage.max_tokens = std::min(stage.max_tokens, context->context_length * options.max_sequences);
   stage.max_outputs = std::min(stage.max_outputs, stage.max_tokens);
   auto loaded = DecoderStage::Load(config, *model->file_.weights, *model->backend_, stage);
   POTLUCK_RETURN_IF_ERROR(InFile(loaded.status(), model->file_.path));

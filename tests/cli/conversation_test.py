@@ -156,9 +156,10 @@ class Interrupts(ProgramTest):
         self.assertEqual(err, b"potluck: stopped\n")
 
     def test_a_reader_that_leaves_ends_the_program(self):
-        process = subprocess.Popen([PROGRAM, "inspect", DEMO, "--tensors", "--json"], stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
-        process.stdout.close()
+        reader, writer = os.pipe()
+        os.close(reader)
+        process = subprocess.Popen([PROGRAM, "inspect", DEMO, "--json"], stdout=writer, stderr=subprocess.PIPE)
+        os.close(writer)
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
         self.assertNotEqual(process.returncode, 0)
         self.assertNotIn(b"terminate", err)
