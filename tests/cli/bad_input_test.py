@@ -232,6 +232,7 @@ class FullDisk(ProgramTest):
                         wrapper=(*in_namespace, f"{mount} && {fill}", self.folder))
 
 
+@unittest.skipIf(os.environ.get("POTLUCK_SANITIZED"), "a sanitizer itself takes terabytes of address space")
 class LittleMemory(ProgramTest):
     def test_address_space(self):
         # From too little to map the file, through too little for threads and buffers, to enough.
