@@ -21,8 +21,10 @@ constexpr int64_t kTileRows = 32;
 // in a wave per thread where there are fewer.
 constexpr int64_t kTilesPerThread = 2;
 constexpr int64_t kSpansPerThread = 16;
-// Elements whose merging is worth waking a thread for.
-constexpr int64_t kMergedElements = 16384;
+// What these take one core, about.
+constexpr double kMultiplyNanoseconds = 0.15;  // a multiply-add with a stored key or value
+constexpr double kMergeNanoseconds = 0.25;     // an element of a span's sums
+constexpr double kEncodeNanoseconds = 0.5;     // a key's or value's element
 
 static_assert(kSpanRow == kAttentionSpan);
 
@@ -105,6 +107,13 @@ class Run {
     groups_ = groups;
     return count;
   }
+  // What all of it takes one core, about.
+  double Nanoseconds() const {
+    int64_t positions = 0;
+    for (int64_t t = 0; t < args_.q.shape[0]; ++t) positions += End(t) - FirstVisible(t);
+    return kMultiplyNanoseconds * 2 * args_.q.shape[1] * padded_ * positions;
+  }
+
   int64_t TilesPerGroup() const { return args_.pool.num_kv_heads * parts_; }
 
   Tile TileAt(int64_t i) const {
@@ -262,12 +271,13 @@ class Run {
   const Tokens* groups_ = nullptr;
 };
 
-// Calls body(worker, item) for every item; workers take the next as they finish one, and no two
-// items run at the same time with one worker's number.
+// Calls body(worker, item) for every item, all of which take one core `nanoseconds`; workers take
+// the next as they finish one, and no two items run at the same time with one worker's number.
 template <typename Body>
-void ForItems(ThreadPool& threads, int64_t count, const Body& body) {
+void ForItems(ThreadPool& threads, int64_t count, double nanoseconds, const Body& body) {
   std::atomic<int64_t> next = 0;
-  threads.For(std::min<int64_t>(threads.num_threads(), count), 1, [&](int64_t begin, int64_t end) {
+  const int64_t workers = std::min<int64_t>(threads.num_threads(), count);
+  threads.For(workers, nanoseconds / workers, [&](int64_t begin, int64_t end) {
     for (int64_t worker = begin; worker < end; ++worker) {
       for (int64_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
         body(worker, i);
@@ -277,7 +287,7 @@ void ForItems(ThreadPool& threads, int64_t count, const Body& body) {
 }
 
 void AttendWhole(ThreadPool& threads, const Run& run, int64_t num_tiles, float* memory) {
-  ForItems(threads, num_tiles, [&](int64_t worker, int64_t i) {
+  ForItems(threads, num_tiles, run.Nanoseconds(), [&](int64_t worker, int64_t i) {
     const Workspace space = Workspace::At(memory, run.padded(), worker);
     const Tile tile = run.TileAt(i);
     run.LoadQueries(tile, space.q);
@@ -294,11 +304,13 @@ void AttendBySpans(ThreadPool& threads, const Run& run, int64_t num_tiles, int64
                    int64_t end_span, float* memory) {
   const int64_t padded = run.padded();
   const int64_t wave = kSpansPerThread * threads.num_threads() / num_tiles;
+  const double span_nanoseconds = run.Nanoseconds() / (end_span - begin_span);
   float* totals = memory + threads.num_threads() * Workspace::Floats(padded);
   float* partials = totals + num_tiles * Sums::Floats(padded);
   for (int64_t first = begin_span; first < end_span; first += wave) {
     const int64_t spans = std::min(wave, end_span - first);
-    ForItems(threads, num_tiles * spans, [&](int64_t worker, int64_t i) {
+    const double nanoseconds = span_nanoseconds * spans;
+    ForItems(threads, num_tiles * spans, nanoseconds, [&](int64_t worker, int64_t i) {
       const Tile tile = run.TileAt(i / spans);
       const int64_t span = first + i % spans;
       if (span < run.FirstSpan(tile) || span >= run.EndSpan(tile)) return;
@@ -306,9 +318,8 @@ void AttendBySpans(ThreadPool& threads, const Run& run, int64_t num_tiles, int64
       run.LoadQueries(tile, space.q);
       run.AttendSpan(tile, span, space.q, space.scores, Sums::At(partials, padded, i));
     });
-    const int64_t merged = spans * run.TileAt(0).num_rows() * padded;
-    const int64_t at_once = std::max<int64_t>(1, kMergedElements / merged);
-    threads.For(num_tiles, at_once, [&](int64_t begin, int64_t end) {
+    const double merge_nanoseconds = kMergeNanoseconds * spans * run.TileAt(0).num_rows() * padded;
+    threads.For(num_tiles, merge_nanoseconds, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const Tile tile = run.TileAt(i);
         for (int64_t s = 0; s < spans; ++s) {
@@ -323,12 +334,12 @@ void AttendBySpans(ThreadPool& threads, const Run& run, int64_t num_tiles, int64
 
 }  // namespace
 
-absl::Status CpuBackend::ReserveAttentionScratch() {
+absl::Status CpuBackend::ReserveAttentionScratch(const StepLimits& limits) {
   const int64_t padded = PaddedHeadDim(kMaxHeadDim);
   const int64_t floats_per_thread =
       Workspace::Floats(padded) + (kTilesPerThread + kSpansPerThread) * Sums::Floats(padded);
   const int64_t bytes = num_threads() * floats_per_thread * static_cast<int64_t>(sizeof(float)) +
-                        limits_.max_tokens * static_cast<int64_t>(sizeof(Tokens));
+                        limits.max_tokens * static_cast<int64_t>(sizeof(Tokens));
   if (attention_scratch_ != nullptr && attention_scratch_->size_bytes() >= bytes) {
     return absl::OkStatus();
   }
@@ -356,7 +367,8 @@ absl::Status CpuBackend::KvWrite(const KvWriteArgs& args) {
                                 to + (pool.num_kv_heads + g) * pool.head_bytes());
     }
   };
-  threads_.For(args.k.shape[0], /*grain=*/8, [&](int64_t begin, int64_t end) {
+  const double token_nanoseconds = kEncodeNanoseconds * 2 * pool.num_kv_heads * pool.head_dim;
+  threads_.For(args.k.shape[0], token_nanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) write(t);
   });
   return absl::OkStatus();

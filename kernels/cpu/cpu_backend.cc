@@ -18,7 +18,7 @@ absl::StatusOr<std::unique_ptr<CpuBackend>> CpuBackend::Create(const Options& op
   if (!target.ok()) return target.status();
   const int num_threads = options.num_threads > 0 ? options.num_threads : DefaultThreads();
   POTLUCK_RETURN_IF_ERROR(CheckThreadsCanStart(num_threads));
-  return std::unique_ptr<CpuBackend>(new CpuBackend(**target, num_threads));
+  return std::unique_ptr<CpuBackend>(new CpuBackend(**target, num_threads, options.least_shared));
 }
 
 int CpuBackend::DefaultThreads() {
@@ -46,9 +46,15 @@ absl::StatusOr<std::unique_ptr<Buffer>> CpuBackend::Allocate(int64_t size_bytes,
 }
 
 absl::Status CpuBackend::Reserve(const StepLimits& limits) {
+  POTLUCK_RETURN_IF_ERROR(ReserveProductScratch(limits));
+  POTLUCK_RETURN_IF_ERROR(ReserveAttentionScratch(limits));
   limits_ = limits;
-  POTLUCK_RETURN_IF_ERROR(ReserveProductScratch());
-  return ReserveAttentionScratch();
+  return absl::OkStatus();
+}
+
+absl::Status CpuBackend::Fence() {
+  threads_.Rest();
+  return absl::OkStatus();
 }
 
 absl::Status CpuBackend::Upload(std::span<const std::byte> from, const TensorView& to) {

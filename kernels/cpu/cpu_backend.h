@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_target.h"
 #include "kernels/cpu/thread_pool.h"
@@ -17,6 +18,8 @@ class CpuBackend final : public Backend {
   struct Options {
     int num_threads = 0;  // 0: one per physical core
     std::string target;   // pins an instruction set of kernels/targets.inc; empty: the fastest
+    // Operations that take one thread less than this are not shared among threads. Tests share more.
+    absl::Duration least_shared = absl::Microseconds(25);
   };
   static absl::StatusOr<std::unique_ptr<CpuBackend>> Create(const Options& options);
 
@@ -51,13 +54,15 @@ class CpuBackend final : public Backend {
   absl::Status ExpertRoute(const ExpertRouteArgs& args) override;
   absl::Status ExpertCombine(const ExpertCombineArgs& args) override;
 
-  absl::Status Fence() override { return absl::OkStatus(); }
+  // Operations are done when their methods return; this sends the threads to sleep.
+  absl::Status Fence() override;
 
  private:
-  CpuBackend(const CpuTarget& target, int num_threads) : target_(target), threads_(num_threads) {}
+  CpuBackend(const CpuTarget& target, int num_threads, absl::Duration least_shared)
+      : target_(target), threads_(num_threads, least_shared) {}
 
-  absl::Status ReserveProductScratch();    // cpu_products.cc
-  absl::Status ReserveAttentionScratch();  // cpu_attention.cc
+  absl::Status ReserveProductScratch(const StepLimits& limits);    // cpu_products.cc
+  absl::Status ReserveAttentionScratch(const StepLimits& limits);  // cpu_attention.cc
 
   // Quantises the rows of x as the products' types want them; returns the rest of product_scratch_.
   absl::StatusOr<std::byte*> QuantizeInput(const TensorView& x, std::span<const Product> products,
@@ -72,7 +77,7 @@ class CpuBackend final : public Backend {
 
   const CpuTarget& target_;
   ThreadPool threads_;
-  StepLimits limits_;
+  StepLimits limits_;  // for which there is scratch
   // Scratch of one step, sized by Reserve(): the quantised input of a product, and what attention
   // keeps per span.
   std::unique_ptr<Buffer> product_scratch_;

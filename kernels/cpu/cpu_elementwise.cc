@@ -12,33 +12,29 @@
 namespace potluck::kernels {
 namespace {
 
-// Elements that are worth waking a thread for: a few microseconds of work.
-constexpr int64_t kCheapElements = 16384;    // memory-bound operations
-constexpr int64_t kFunctionElements = 2048;  // an exp or tanh each
-constexpr int64_t kRopeChunk = 64;           // pairs whose angles are kept at a time
+// What an element takes one core, about.
+constexpr double kCheapNanoseconds = 0.25;  // memory-bound operations
+constexpr double kFunctionNanoseconds = 1;  // an exp or tanh each
+constexpr double kAngleNanoseconds = 4;     // a sine and a cosine
+constexpr int64_t kPieceElements = 2048;    // of a row that threads may share
+constexpr int64_t kRopeChunk = 64;          // pairs whose angles are kept at a time
 
 float* Row(const TensorView& view, int64_t row) {
   return view.host<float>() + row * view.strides[0];
 }
 
-// Calls body(row, begin, count) for pieces of rows of about `grain` elements.
+// Calls body(row, begin, count) for pieces of rows.
 template <typename Body>
-void ForPieces(ThreadPool& threads, int64_t rows, int64_t columns, int64_t grain,
+void ForPieces(ThreadPool& threads, int64_t rows, int64_t columns, double element_nanoseconds,
                const Body& body) {
-  if (columns == 0) return;
-  const int64_t pieces = (columns + grain - 1) / grain;
-  const int64_t pieces_at_once = std::max<int64_t>(1, grain / columns);
-  threads.For(rows * pieces, pieces_at_once, [&](int64_t first, int64_t last) {
+  const int64_t pieces = (columns + kPieceElements - 1) / kPieceElements;
+  const int64_t length = std::min(columns, kPieceElements);
+  threads.For(rows * pieces, element_nanoseconds * length, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      const int64_t begin = i % pieces * grain;
-      body(i / pieces, begin, std::min(grain, columns - begin));
+      const int64_t begin = i % pieces * kPieceElements;
+      body(i / pieces, begin, std::min(length, columns - begin));
     }
   });
-}
-
-// Rows that are worth a task of their own.
-int64_t RowsAtOnce(int64_t elements_per_row, int64_t grain) {
-  return std::max<int64_t>(1, grain / std::max<int64_t>(1, elements_per_row));
 }
 
 // The cosines and sines of up to kRopeChunk pairs of one token.
@@ -101,7 +97,7 @@ void RouteToken(const ExpertRouteArgs& args, int64_t t, const float* p) {
 absl::Status CpuBackend::RmsNorm(const RmsNormArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   const int64_t dim = args.x.shape[1];
-  threads_.For(args.x.shape[0], RowsAtOnce(dim, kCheapElements), [&](int64_t begin, int64_t end) {
+  threads_.For(args.x.shape[0], kCheapNanoseconds * dim, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       target_.floats->rms_norm(Row(args.x, t), args.gain.host<float>(), args.eps, dim,
                                Row(args.y, t));
@@ -112,17 +108,17 @@ absl::Status CpuBackend::RmsNorm(const RmsNormArgs& args) {
 
 absl::Status CpuBackend::Rope(const RopeArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
-  const int64_t per_token = args.x.shape[1] * args.inv_freq.shape[0];
-  threads_.For(args.x.shape[0], RowsAtOnce(per_token, kFunctionElements),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t t = begin; t < end; ++t) RopeToken(*target_.floats, args, t);
-               });
+  const double token_nanoseconds =
+      (kAngleNanoseconds + kCheapNanoseconds * 2 * args.x.shape[1]) * args.inv_freq.shape[0];
+  threads_.For(args.x.shape[0], token_nanoseconds, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) RopeToken(*target_.floats, args, t);
+  });
   return absl::OkStatus();
 }
 
 absl::Status CpuBackend::GatedActivation(const GatedActivationArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
-  ForPieces(threads_, args.y.shape[0], args.y.shape[1], kFunctionElements,
+  ForPieces(threads_, args.y.shape[0], args.y.shape[1], kFunctionNanoseconds,
             [&](int64_t t, int64_t begin, int64_t count) {
               target_.floats->gated_activation(static_cast<int>(args.function),
                                                Row(args.gate, t) + begin, Row(args.up, t) + begin,
@@ -133,7 +129,7 @@ absl::Status CpuBackend::GatedActivation(const GatedActivationArgs& args) {
 
 absl::Status CpuBackend::Add(const AddArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
-  ForPieces(threads_, args.y.shape[0], args.y.shape[1], kCheapElements,
+  ForPieces(threads_, args.y.shape[0], args.y.shape[1], kCheapNanoseconds,
             [&](int64_t t, int64_t begin, int64_t count) {
               target_.floats->add(Row(args.a, t) + begin, Row(args.b, t) + begin, count,
                                   Row(args.y, t) + begin);
@@ -143,7 +139,7 @@ absl::Status CpuBackend::Add(const AddArgs& args) {
 
 absl::Status CpuBackend::Scale(const ScaleArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
-  ForPieces(threads_, args.x.shape[0], args.x.shape[1], kCheapElements,
+  ForPieces(threads_, args.x.shape[0], args.x.shape[1], kCheapNanoseconds,
             [&](int64_t t, int64_t begin, int64_t count) {
               target_.floats->scale(Row(args.x, t) + begin, args.factor, count);
             });
@@ -152,7 +148,7 @@ absl::Status CpuBackend::Scale(const ScaleArgs& args) {
 
 absl::Status CpuBackend::SoftCap(const SoftCapArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
-  ForPieces(threads_, args.x.shape[0], args.x.shape[1], kFunctionElements,
+  ForPieces(threads_, args.x.shape[0], args.x.shape[1], kFunctionNanoseconds,
             [&](int64_t t, int64_t begin, int64_t count) {
               target_.floats->soft_cap(Row(args.x, t) + begin, args.cap, count);
             });
@@ -163,7 +159,7 @@ absl::Status CpuBackend::GatherRows(const GatherRowsArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   const int64_t dim = args.x.shape[1];
   if (dim == 0) return absl::OkStatus();
-  threads_.For(args.y.shape[0], RowsAtOnce(dim, kCheapElements), [&](int64_t begin, int64_t end) {
+  threads_.For(args.y.shape[0], kCheapNanoseconds * dim, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       std::memcpy(Row(args.y, i), Row(args.x, args.rows[i]), dim * sizeof(float));
     }
@@ -174,22 +170,21 @@ absl::Status CpuBackend::GatherRows(const GatherRowsArgs& args) {
 absl::Status CpuBackend::ExpertRoute(const ExpertRouteArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   const int64_t num_experts = args.logits.shape[1];
-  const int64_t per_token = num_experts * args.experts.shape[1];
-  threads_.For(args.logits.shape[0], RowsAtOnce(per_token, kFunctionElements),
-               [&](int64_t begin, int64_t end) {
-                 std::array<float, kMaxExperts> p;
-                 for (int64_t t = begin; t < end; ++t) {
-                   target_.floats->softmax(Row(args.logits, t), num_experts, p.data());
-                   RouteToken(args, t, p.data());
-                 }
-               });
+  const double token_nanoseconds = kFunctionNanoseconds * num_experts * args.experts.shape[1];
+  threads_.For(args.logits.shape[0], token_nanoseconds, [&](int64_t begin, int64_t end) {
+    std::array<float, kMaxExperts> p;
+    for (int64_t t = begin; t < end; ++t) {
+      target_.floats->softmax(Row(args.logits, t), num_experts, p.data());
+      RouteToken(args, t, p.data());
+    }
+  });
   return absl::OkStatus();
 }
 
 absl::Status CpuBackend::ExpertCombine(const ExpertCombineArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   const int64_t used = args.weights.shape[1];
-  ForPieces(threads_, args.y.shape[0], args.y.shape[1], kCheapElements / std::max<int64_t>(1, used),
+  ForPieces(threads_, args.y.shape[0], args.y.shape[1], kCheapNanoseconds * used,
             [&](int64_t t, int64_t begin, int64_t count) {
               target_.floats->expert_combine(Row(args.x, t * used) + begin, args.x.strides[0],
                                              Row(args.weights, t), used, count,

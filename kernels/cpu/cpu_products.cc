@@ -21,7 +21,12 @@ namespace {
 
 constexpr int kMaxGroupPanels = 4;
 constexpr int64_t kMaxGroupBytes = 256 << 10;  // of weights that stay in a core's cache
-constexpr int64_t kPanelsPerTask = 8;          // while loading
+
+// What these take one core, about.
+constexpr double kMultiplyNanoseconds = 0.1;  // a multiply-add
+constexpr double kQuantizeNanoseconds = 0.5;  // a value of x
+constexpr double kDecodeNanoseconds = 1.5;    // a stored value
+constexpr double kPackNanoseconds = 3;        // a stored value, while loading
 
 class CpuWeight final : public Weight {
  public:
@@ -194,6 +199,15 @@ int64_t CountGroups(std::span<const Product> products, int num_threads) {
   return count;
 }
 
+// What the products of `rows` rows of x take one core.
+double Nanoseconds(std::span<const Product> products, int64_t rows) {
+  double values = 0;
+  for (const Product& product : products) {
+    values += static_cast<double>(product.weight->rows()) * product.weight->cols();
+  }
+  return kMultiplyNanoseconds * values * rows;
+}
+
 bool HasAdapters(const Product& product) {
   return std::ranges::any_of(product.adapters.token_slot, [](uint16_t slot) { return slot > 0; });
 }
@@ -220,11 +234,11 @@ absl::Status NeedsReserve(std::string_view what, int64_t needed, int64_t availab
 
 }  // namespace
 
-absl::Status CpuBackend::ReserveProductScratch() {
-  const int64_t rows = limits_.max_tokens * std::max<int64_t>(1, limits_.max_experts_used);
-  const int64_t bytes = QuantizedBytes(rows, limits_.max_input_dim, true, true) +
+absl::Status CpuBackend::ReserveProductScratch(const StepLimits& limits) {
+  const int64_t rows = limits.max_tokens * std::max<int64_t>(1, limits.max_experts_used);
+  const int64_t bytes = QuantizedBytes(rows, limits.max_input_dim, true, true) +
                         AlignUp(rows * sizeof(int32_t)) +
-                        AlignUp(limits_.max_tokens * limits_.max_lora_rank * sizeof(float));
+                        AlignUp(limits.max_tokens * limits.max_lora_rank * sizeof(float));
   if (product_scratch_ != nullptr && product_scratch_->size_bytes() >= bytes) {
     return absl::OkStatus();
   }
@@ -242,7 +256,8 @@ absl::StatusOr<std::unique_ptr<Weight>> CpuBackend::LoadWeight(const WeightData&
   uint8_t* to = reinterpret_cast<uint8_t*>(buffer->host());
   const int64_t row_bytes = BytesOf(data.dtype, data.cols);
   std::atomic<int64_t> first_bad = std::numeric_limits<int64_t>::max();
-  threads_.For(data.num_experts * panels, kPanelsPerTask, [&](int64_t begin, int64_t end) {
+  const double panel_nanoseconds = kPackNanoseconds * static_cast<double>(kPanelRows * data.cols);
+  threads_.For(data.num_experts * panels, panel_nanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i % panels * kPanelRows;
       const int64_t count = std::min<int64_t>(kPanelRows, data.rows - row);
@@ -268,7 +283,8 @@ absl::StatusOr<std::unique_ptr<Weight>> CpuBackend::LoadWeight(const WeightData&
 absl::Status CpuBackend::Embed(const EmbedArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   const auto& weight = static_cast<const CpuWeight&>(*args.weight);
-  threads_.For(args.ids.size(), 4, [&](int64_t begin, int64_t end) {
+  const double row_nanoseconds = kDecodeNanoseconds * weight.cols();
+  threads_.For(args.ids.size(), row_nanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       float* y = args.y.host<float>() + t * args.y.strides[0];
       DecodePanelRow(weight.dtype(), weight.Panel(0, args.ids[t] / kPanelRows),
@@ -299,7 +315,7 @@ absl::StatusOr<std::byte*> CpuBackend::QuantizeInput(const TensorView& x,
   uint8_t* to_32 = reinterpret_cast<uint8_t*>(scratch);
   uint8_t* to_256 = to_32 + (blocks_32 ? rows * QuantizedRowBytes(in_dim, 32) : 0);
   if (blocks_32 || blocks_256) {
-    threads_.For(rows, 4, [&](int64_t begin, int64_t end) {
+    threads_.For(rows, kQuantizeNanoseconds * in_dim, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const float* from = x.host<float>() + t * x.strides[0];
         if (blocks_32) {
@@ -327,7 +343,9 @@ absl::Status CpuBackend::MatMul(const MatMulArgs& args) {
   const RowList rows = {.begin = 0, .end = args.x.shape[0]};
   if (rows.end == 0) return absl::OkStatus();
   const auto run_products = [&](std::span<const Product> products) {
-    threads_.For(CountGroups(products, num_threads()), 1, [&](int64_t begin, int64_t end) {
+    const int64_t groups = CountGroups(products, num_threads());
+    const double group_nanoseconds = Nanoseconds(products, rows.end) / groups;
+    threads_.For(groups, group_nanoseconds, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         run.Run(FindGroup(products, num_threads(), 0, i), rows);
       }
@@ -355,7 +373,8 @@ absl::Status CpuBackend::ProjectDown(const TensorView& x, const Product& product
   if (bytes > available) return NeedsReserve("an adapter", bytes, available);
   if (!HasAdapters(product)) return absl::OkStatus();
   float* down = reinterpret_cast<float*>(rest);
-  threads_.For(x.shape[0], 1, [&](int64_t begin, int64_t end) {
+  const double row_nanoseconds = kMultiplyNanoseconds * x.shape[1] * stride;
+  threads_.For(x.shape[0], row_nanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int slot = product.adapters.token_slot[t];
       if (slot == 0) continue;
@@ -386,7 +405,8 @@ absl::Status CpuBackend::ExpertMatMul(const ExpertMatMulArgs& args) {
   const int64_t num_active = GroupByExpert(args.experts, order);
   const int64_t divisor = args.x.shape[0] == num_tokens ? choices : 1;
   const int64_t groups = CountGroups(args.products, num_threads());
-  threads_.For(num_active * groups, 1, [&](int64_t begin, int64_t end) {
+  const double group_nanoseconds = Nanoseconds(args.products, num_rows) / (num_active * groups);
+  threads_.For(num_active * groups, group_nanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int32_t expert = active_experts_[i / groups];
       const RowList rows = {order, expert_begin_[expert], expert_begin_[expert + 1], divisor};

@@ -33,7 +33,8 @@ void CpuTargetTest::SetUp() {
 }
 
 std::unique_ptr<Backend> CpuTargetTest::MakeBackend(int num_threads) const {
-  auto backend = CpuBackend::Create({.num_threads = num_threads, .target = GetParam()});
+  auto backend = CpuBackend::Create(
+      {.num_threads = num_threads, .target = GetParam(), .least_shared = absl::Microseconds(1)});
   if (!backend.ok()) {
     ADD_FAILURE() << backend.status();
     return nullptr;
