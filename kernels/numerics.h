@@ -1,6 +1,7 @@
 // The elementary functions of numerics class cpu-1. The C library's differ from version to version
 // and from CPU to CPU; these are made of IEEE operations alone, in an order that the source fixes,
-// so that every CPU gives the same bits. Sampling and the makers of RoPE tables use them too.
+// so that every CPU gives the same bits. In float, for kernels; sampling and the makers of RoPE
+// tables, where speed counts less, take the doubles of exact_math.h.
 //
 // Bounds, in units in the last place of the result, over all finite inputs; the tests hold them:
 //   Exp 1, Log 0.51, Pow 0.51, Sin and Cos 0.51, Tanh 2, Erf 2.

@@ -13,7 +13,7 @@
 // Order:  angle = float(position) * inv_freq; c = cos(angle) * magnitude, s = sin(angle) *
 // magnitude;
 //         first' = fma(a, c, -(b * s)), second' = fma(b, c, a * s). sin and cos are cpu-1's own.
-// Error:  InvalidArgument for a wrong shape or an odd or too large `dims`.
+// Error:  InvalidArgument for a wrong shape, `dims` beyond Dh, or a negative position.
 #pragma once
 
 #include <cstdint>
