@@ -26,6 +26,11 @@ absl::Status CheckSizes(const ModelConfig& config, const ConfigKeys& keys) {
   POTLUCK_RETURN_IF_ERROR(CheckCount(keys.num_heads, config.num_heads, kMaxHeads));
   POTLUCK_RETURN_IF_ERROR(CheckCount(keys.num_kv_heads, config.num_kv_heads, kMaxHeads));
   POTLUCK_RETURN_IF_ERROR(CheckCount(keys.head_dim, config.head_dim, kMaxHeads));
+  if (config.num_heads * config.head_dim > kMaxDim) {
+    return Invalid(keys.head_dim, absl::StrCat("is ", config.head_dim, " for each of ",
+                                               config.num_heads, " heads; at most ", kMaxDim,
+                                               " for all of them together are supported"));
+  }
   POTLUCK_RETURN_IF_ERROR(CheckCount(keys.vocab_size, config.vocab_size, kMaxDim));
   POTLUCK_RETURN_IF_ERROR(CheckCount(keys.context_length, config.context_length, kMaxContext));
   if (config.num_heads % config.num_kv_heads != 0) {

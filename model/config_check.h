@@ -27,6 +27,6 @@ absl::Status CheckCount(std::string_view key, int64_t value, int64_t max);
 inline constexpr int64_t kMaxLayers = 10'000;
 inline constexpr int64_t kMaxHeads = 1 << 16;
 inline constexpr int64_t kMaxDim = 1 << 24;
-inline constexpr int64_t kMaxContext = int64_t{1} << 31;
+inline constexpr int64_t kMaxContext = (int64_t{1} << 31) - 1;  // positions are int32
 
 }  // namespace potluck::model

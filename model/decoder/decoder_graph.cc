@@ -1,6 +1,5 @@
 #include "model/decoder/decoder_graph.h"
 
-#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -180,21 +179,20 @@ class DecoderBuilder {
                    built.values[x].cols),
             kNoId, y};
   }
+  // Held once, also where the head uses it, too.
   WeightId EmbeddingWeight() {
-    return Weight("token_embd.weight", 0, config_.vocab_size, config_.model_dim);
+    if (embedding_ == kNoId)
+      embedding_ = Weight("token_embd.weight", 0, config_.vocab_size, config_.model_dim);
+    return embedding_;
   }
   VectorId LayerGain(const char* part, int64_t size) {
     return Vector(Name(part) + ".weight", size, GainOffset());
   }
   float GainOffset() const { return config_.norm_adds_one ? 1.0f : 0.0f; }
 
-  // A weight that two operations use (a tied head) is held once.
   WeightId Weight(std::string name, int64_t num_experts, int64_t rows, int64_t cols) {
-    std::vector<WeightSpec>& weights = graph().weights;
-    const auto found = std::ranges::find(weights, name, &WeightSpec::name);
-    if (found != weights.end()) return static_cast<WeightId>(found - weights.begin());
-    weights.push_back({std::move(name), num_experts, rows, cols});
-    return static_cast<WeightId>(weights.size() - 1);
+    graph().weights.push_back({std::move(name), num_experts, rows, cols});
+    return static_cast<WeightId>(graph().weights.size() - 1);
   }
   VectorId Vector(std::string name, int64_t size, float added) {
     graph().vectors.push_back({std::move(name), size, added});
@@ -228,6 +226,7 @@ class DecoderBuilder {
   const int64_t context_length_;
   DecoderGraph decoder_;
   int64_t layer_ = 0;
+  WeightId embedding_ = kNoId;
   bool only_for_outputs_ = false;
   std::map<std::pair<float, bool>, int32_t> rope_table_of_;
 };

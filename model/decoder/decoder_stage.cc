@@ -29,16 +29,6 @@ KvOptions KvOptionsOf(const StageOptions& options) {
 
 Symbols Largest(const StageOptions& options) { return {options.max_tokens, options.max_outputs}; }
 
-absl::StatusOr<int64_t> WeightBytes(const Graph& graph, const WeightSource& source) {
-  int64_t bytes = 0;
-  for (const WeightSpec& spec : graph.weights) {
-    POTLUCK_ASSIGN_OR_RETURN(const WeightTensor* tensor, source.Get(spec.name));
-    bytes += kernels::BytesOf(tensor->dtype,
-                              std::max<int64_t>(1, spec.num_experts) * spec.rows * spec.cols);
-  }
-  return bytes;
-}
-
 kernels::StepLimits LimitsOf(const ModelConfig& config, const StageOptions& options) {
   return {
       .max_tokens = options.max_tokens,
@@ -51,8 +41,11 @@ kernels::StepLimits LimitsOf(const ModelConfig& config, const StageOptions& opti
 
 absl::StatusOr<StageMemory> MemoryOf(const ModelConfig& config, const DecoderGraph& decoder,
                                      const WeightSource& source, const StageOptions& options) {
+  // First of all: sizes that the file's own tensors do not bear out are not worth computing with.
+  POTLUCK_ASSIGN_OR_RETURN(const std::vector<const WeightTensor*> weights,
+                           FindWeights(decoder.graph, source));
   StageMemory memory;
-  POTLUCK_ASSIGN_OR_RETURN(memory.weight_bytes, WeightBytes(decoder.graph, source));
+  for (const WeightTensor* weight : weights) memory.weight_bytes += StoredBytes(*weight);
   memory.kv_bytes = KvCache::BytesFor(ShapeOf(config, decoder), KvOptionsOf(options));
   memory.activation_bytes = PlanMemory(decoder.graph, Largest(options)).arena_bytes;
   return memory;

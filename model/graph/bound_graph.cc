@@ -58,6 +58,26 @@ absl::StatusOr<std::unique_ptr<kernels::Buffer>> UploadFloats(kernels::Backend& 
 
 }  // namespace
 
+int64_t StoredBytes(const WeightTensor& tensor) {
+  auto bytes = static_cast<int64_t>(tensor.bytes.size());
+  for (const WeightBytes& expert : tensor.experts)
+    bytes += static_cast<int64_t>(expert.bytes.size());
+  return bytes;
+}
+
+absl::StatusOr<std::vector<const WeightTensor*>> FindWeights(const Graph& graph,
+                                                             const WeightSource& source) {
+  std::vector<const WeightTensor*> tensors;
+  for (const WeightSpec& spec : graph.weights) {
+    POTLUCK_ASSIGN_OR_RETURN(const WeightTensor* tensor, source.Get(spec.name));
+    std::vector<int64_t> shape = {spec.rows, spec.cols};
+    if (spec.num_experts > 0) shape.insert(shape.begin(), spec.num_experts);
+    POTLUCK_RETURN_IF_ERROR(CheckShape(*tensor, shape));
+    tensors.push_back(tensor);
+  }
+  return tensors;
+}
+
 BoundGraph::BoundGraph(Graph graph, kernels::Backend& backend, const Options& options)
     : graph_(std::move(graph)),
       backend_(backend),
@@ -84,23 +104,10 @@ absl::StatusOr<std::unique_ptr<BoundGraph>> BoundGraph::Bind(Graph graph,
 }
 
 absl::Status BoundGraph::LoadWeights(const WeightSource& source, const Options& options) {
-  std::vector<const WeightTensor*> tensors;
+  POTLUCK_ASSIGN_OR_RETURN(const std::vector<const WeightTensor*> tensors,
+                           FindWeights(graph_, source));
   int64_t total_bytes = 0;
-  const auto bytes_of = [](const WeightTensor& tensor) {
-    int64_t bytes = static_cast<int64_t>(tensor.bytes.size());
-    for (const WeightBytes& expert : tensor.experts)
-      bytes += static_cast<int64_t>(expert.bytes.size());
-    return bytes;
-  };
-  // Every name and shape is checked before the first byte is loaded: a wrong file fails at once.
-  for (const WeightSpec& spec : graph_.weights) {
-    POTLUCK_ASSIGN_OR_RETURN(const WeightTensor* tensor, source.Get(spec.name));
-    std::vector<int64_t> shape = {spec.rows, spec.cols};
-    if (spec.num_experts > 0) shape.insert(shape.begin(), spec.num_experts);
-    POTLUCK_RETURN_IF_ERROR(CheckShape(*tensor, shape));
-    tensors.push_back(tensor);
-    total_bytes += bytes_of(*tensor);
-  }
+  for (const WeightTensor* tensor : tensors) total_bytes += StoredBytes(*tensor);
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (options.cancelled && options.cancelled())
       return absl::CancelledError("loading was stopped");
@@ -108,7 +115,7 @@ absl::Status BoundGraph::LoadWeights(const WeightSource& source, const Options& 
                              backend_.LoadWeight(DataOf(graph_.weights[i], *tensors[i])));
     weights_.push_back(std::move(weight));
     DropPages(*tensors[i]);
-    weight_bytes_ += bytes_of(*tensors[i]);
+    weight_bytes_ += StoredBytes(*tensors[i]);
     if (options.on_progress) options.on_progress(static_cast<double>(weight_bytes_) / total_bytes);
   }
   return absl::OkStatus();

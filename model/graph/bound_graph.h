@@ -32,6 +32,15 @@ struct GraphInputs {
   std::span<const LayerKv> layers;
 };
 
+// The tensors of the graph's weights, in its order. Reads no weight: a wrong file fails at once.
+// Errors name the tensor: NotFound, a type that is not computed with, a shape other than the
+// graph's.
+absl::StatusOr<std::vector<const WeightTensor*>> FindWeights(const Graph& graph,
+                                                             const WeightSource& source);
+
+// What a tensor takes in its file, all experts together.
+int64_t StoredBytes(const WeightTensor& tensor);
+
 // Thread-compatible: one Run at a time.
 class BoundGraph {
  public:
