@@ -166,7 +166,7 @@ SamplingDefaults SamplingDefaultsFromGguf(const GgufFile& file) {
   const GgufMetadata& metadata = file.metadata();
   SamplingDefaults defaults;
   defaults.temperature = ReadFloat(metadata, "general.sampling.temp", 0, 100);
-  defaults.top_p = ReadFloat(metadata, "general.sampling.top_p", 0, 1);
+  defaults.top_p = ReadFloat(metadata, "general.sampling.top_p", 1e-6, 1);
   defaults.min_p = ReadFloat(metadata, "general.sampling.min_p", 0, 1);
   defaults.repeat_penalty = ReadFloat(metadata, "general.sampling.penalty_repeat", 1e-3, 100);
   const absl::StatusOr<int64_t> top_k = metadata.Int("general.sampling.top_k");

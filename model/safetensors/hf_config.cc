@@ -5,6 +5,7 @@
 #include <iterator>
 #include <optional>
 #include <string>
+#include <unordered_set>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -264,9 +265,10 @@ constexpr ConfigKeys kKeys = {
 
 void AppendIds(const Json* value, std::vector<int32_t>& ids) {
   if (value == nullptr) return;
+  std::unordered_set<int64_t> seen(ids.begin(), ids.end());
   const auto append = [&](const Json& item) {
     const std::optional<int64_t> id = IntValue(&item);
-    if (id && *id >= 0 && *id <= kMaxDim && std::find(ids.begin(), ids.end(), *id) == ids.end()) {
+    if (id && *id >= 0 && *id <= kMaxDim && seen.insert(*id).second) {
       ids.push_back(static_cast<int32_t>(*id));
     }
   };
@@ -316,7 +318,7 @@ absl::StatusOr<ModelConfig> ConfigFromHfText(std::string_view config_json) {
 SamplingDefaults SamplingDefaultsFromHf(const Json& generation, const Json& config) {
   SamplingDefaults defaults;
   defaults.temperature = Within(FindKey(generation, "temperature"), 0, 100);
-  defaults.top_p = Within(FindKey(generation, "top_p"), 0, 1);
+  defaults.top_p = Within(FindKey(generation, "top_p"), 1e-6, 1);
   defaults.min_p = Within(FindKey(generation, "min_p"), 0, 1);
   defaults.repeat_penalty = Within(FindKey(generation, "repetition_penalty"), 1e-3, 100);
   const std::optional<int64_t> top_k = IntValue(FindKey(generation, "top_k"));

@@ -266,6 +266,8 @@ TEST(HfSampling, Defaults) {
   const SamplingDefaults none = SamplingDefaultsFromHf(Json(), Json());
   EXPECT_EQ(none.temperature, std::nullopt);
   EXPECT_TRUE(none.end_tokens.empty());
+  const Json impossible = Json::parse(R"({"top_p": 0})");
+  EXPECT_EQ(SamplingDefaultsFromHf(impossible, Json()).top_p, std::nullopt) << "nothing is left";
 }
 
 }  // namespace
