@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "kernels/view_checks.h"
 #include "kernels/weight.h"
 
 namespace potluck::kernels {
@@ -34,23 +35,25 @@ absl::Status CheckAdapters(const Product& product, int64_t num_tokens, int64_t i
   return absl::OkStatus();
 }
 
-absl::Status CheckProduct(const Product& product, int64_t in_dim, int64_t num_rows) {
+absl::Status CheckProduct(const Product& product, const TensorView& x, int64_t num_rows) {
+  const int64_t in_dim = x.shape[1];
   if (product.weight == nullptr) return Error(product, "no weight");
   if (product.weight->cols() != in_dim) {
     return Error(product,
                  absl::StrCat("x has ", in_dim, " columns, the weight ", product.weight->cols()));
   }
-  return Annotate(CheckView(product.y, "y", DType::kF32, {num_rows, product.weight->rows()}),
-                  ToAbsl(product.weight->name()));
+  absl::Status status = CheckRows(product.y, "y", DType::kF32, {num_rows, product.weight->rows()});
+  if (status.ok()) status = CheckApart(product.y, "y", x, "x");
+  return Annotate(status, ToAbsl(product.weight->name()));
 }
 
 }  // namespace
 
 absl::Status Validate(const MatMulArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckView(args.x, "x", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckRows(args.x, "x", DType::kF32, {-1, -1}));
   const int64_t num_tokens = args.x.shape[0], in_dim = args.x.shape[1];
   for (const Product& product : args.products) {
-    POTLUCK_RETURN_IF_ERROR(CheckProduct(product, in_dim, num_tokens));
+    POTLUCK_RETURN_IF_ERROR(CheckProduct(product, args.x, num_tokens));
     if (product.weight->num_experts() != 1) {
       return Error(product, "a stack of experts where one matrix is due");
     }
@@ -64,7 +67,7 @@ absl::Status Validate(const MatMulArgs& args) {
 }
 
 absl::Status Validate(const ExpertMatMulArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckView(args.x, "x", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckRows(args.x, "x", DType::kF32, {-1, -1}));
   POTLUCK_RETURN_IF_ERROR(CheckView(args.experts, "experts", DType::kI32, {-1, -1}));
   const int64_t num_tokens = args.experts.shape[0], choices = args.experts.shape[1];
   if (args.x.shape[0] != num_tokens && args.x.shape[0] != num_tokens * choices) {
@@ -72,7 +75,7 @@ absl::Status Validate(const ExpertMatMulArgs& args) {
         absl::StrCat("x has ", args.x.shape[0], " rows, the experts are ", ToString(args.experts)));
   }
   for (const Product& product : args.products) {
-    POTLUCK_RETURN_IF_ERROR(CheckProduct(product, args.x.shape[1], num_tokens * choices));
+    POTLUCK_RETURN_IF_ERROR(CheckProduct(product, args.x, num_tokens * choices));
     if (product.bias.rank != 0 || !product.adapters.token_slot.empty()) {
       return Error(product, "bias and adapters are not for experts");
     }

@@ -23,8 +23,8 @@
 //   - then, for a token with an adapter, acc = acc + scale * v, where u[r] (sums of x[k] * A[r,k])
 //     and v (sum of u[r] * B[n,r]) run as in the float case; then, with a bias, acc = acc + bias.
 //     Where one of these is absent, so is its addition.
-// Error:  InvalidArgument for a wrong shape, slot or expert; FailedPrecondition for a call that
-//         needs more scratch than Reserve() was told of.
+// Error:  InvalidArgument for a wrong shape, place, slot or expert; FailedPrecondition for a call
+//         that needs more scratch than Reserve() was told of.
 // Cost:   reads each weight block once per call, whatever T is.
 #pragma once
 

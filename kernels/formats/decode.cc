@@ -122,8 +122,9 @@ absl::Status CheckWeightShape(const WeightData& data) {
     return error(data.cols, " columns are no multiple of the ", traits.block_values,
                  " values in a block of ", ToAbsl(traits.name));
   }
-  int64_t bytes = 0;
-  if (__builtin_mul_overflow(data.rows, BytesOf(data.dtype, data.cols), &bytes)) {
+  int64_t row_bytes = 0, bytes = 0;
+  if (__builtin_mul_overflow(data.cols / traits.block_values, traits.block_bytes, &row_bytes) ||
+      __builtin_mul_overflow(data.rows, row_bytes, &bytes)) {
     return error("impossibly large");
   }
   if (static_cast<int64_t>(data.parts.size()) != data.num_experts) {

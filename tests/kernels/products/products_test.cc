@@ -341,6 +341,9 @@ TEST_P(ProductsTest, LoadingRefusesWrongSizes) {
   wrong.rows = int64_t{1} << 60;
   EXPECT_EQ(code(wrong), absl::StatusCode::kInvalidArgument);
   wrong = weight.data;
+  wrong.cols = int64_t{1} << 62;
+  EXPECT_EQ(code(wrong), absl::StatusCode::kInvalidArgument);
+  wrong = weight.data;
   wrong.rows = 0;
   EXPECT_EQ(code(wrong), absl::StatusCode::kInvalidArgument);
   wrong = weight.data;
@@ -361,6 +364,12 @@ TEST_P(ProductsTest, WrongArgumentsAreErrors) {
   EXPECT_EQ(code(narrow, {.weight = loaded.get(), .y = y}), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(x, {.weight = loaded.get(), .y = short_y}), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(x, {.weight = nullptr, .y = y}), absl::StatusCode::kInvalidArgument);
+  TensorView in_x = x;
+  in_x.shape[1] = 16;
+  EXPECT_EQ(code(x, {.weight = loaded.get(), .y = in_x}), absl::StatusCode::kInvalidArgument);
+  TensorView one_row = y;
+  one_row.strides[0] = 0;
+  EXPECT_EQ(code(x, {.weight = loaded.get(), .y = one_row}), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(x, {.weight = loaded.get(), .bias = x, .y = y}),
             absl::StatusCode::kInvalidArgument);
   const uint16_t slots[] = {0, 1, 0};
