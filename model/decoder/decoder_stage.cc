@@ -152,12 +152,23 @@ absl::Status DecoderStage::Run(const Step& step, std::span<const float> hidden) 
   return absl::OkStatus();
 }
 
+absl::Status DecoderStage::CheckRow(int64_t row) const {
+  if (graph_->graph().logits == kNoId) {
+    return absl::FailedPreconditionError("this stage is not the last one: it has no logits");
+  }
+  if (row >= 0 && row < static_cast<int64_t>(output_rows_.size())) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("output ", row, " of a step that has ", output_rows_.size()));
+}
+
 absl::Status DecoderStage::ReadLogits(int64_t row, std::span<float> logits) const {
+  POTLUCK_RETURN_IF_ERROR(CheckRow(row));
   return backend_.Download(graph_->logits(static_cast<int64_t>(output_rows_.size())).Rows(row, 1),
                            std::as_writable_bytes(logits));
 }
 
 absl::Status DecoderStage::ReadFinalHidden(int64_t row, std::span<float> hidden) const {
+  POTLUCK_RETURN_IF_ERROR(CheckRow(row));
   return backend_.Download(
       graph_->final_hidden(static_cast<int64_t>(output_rows_.size())).Rows(row, 1),
       std::as_writable_bytes(hidden));

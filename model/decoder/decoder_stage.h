@@ -80,6 +80,7 @@ class DecoderStage {
   DecoderStage(const ModelConfig& config, kernels::Backend& backend, const StageOptions& options)
       : config_(config), backend_(backend), options_(options) {}
 
+  absl::Status CheckRow(int64_t row) const;
   absl::Status CheckStep(const Step& step, std::span<const float> hidden) const;
 
   const ModelConfig config_;

@@ -78,6 +78,11 @@ absl::StatusOr<Perplexity> MeasurePerplexity(DecoderStage& stage, const Tokenize
     std::vector<TokenId> chunk(part.begin(), part.end());
     if (tokenizer.adds_bos() && tokenizer.bos().has_value()) chunk.front() = *tokenizer.bos();
     POTLUCK_RETURN_IF_ERROR(ScoreChunk(stage, chunk, scores));
+    if (!std::isfinite(scores.sum)) {
+      return absl::InternalError(
+          absl::StrCat("the logits of chunk ", i + 1,
+                       " are not finite numbers: the model's weights or its file are damaged"));
+    }
     if (callbacks.on_progress) callbacks.on_progress(i + 1, result.chunks, std::exp(scores.mean()));
   }
   result.scored_tokens = scores.count;

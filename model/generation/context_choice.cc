@@ -32,7 +32,7 @@ absl::StatusOr<ContextChoice> ChooseContext(const ModelConfig& config, const Wei
   const auto bytes_for = [&](int64_t context_length) -> absl::StatusOr<int64_t> {
     StageOptions wanted = options;
     wanted.context_length = context_length;
-    wanted.kv.capacity = context_length * options.kv.max_sequences;
+    if (options.kv.capacity == 0) wanted.kv.capacity = context_length;
     POTLUCK_ASSIGN_OR_RETURN(const StageMemory memory,
                              DecoderStage::MemoryFor(config, source, wanted));
     return memory.total();

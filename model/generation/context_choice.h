@@ -17,9 +17,9 @@ struct ContextChoice {
   std::string reason;  // "2048 tokens, the model's own"
 };
 
-// `options.context_length` is what was asked for (0: nothing). InvalidArgument where that is more
-// than the model was trained for and `allow_longer` is false; ResourceExhausted where not even a
-// context of 256 fits in 80% of the free memory.
+// `options.context_length` is what was asked for (0: nothing); `options.kv.capacity` 0 means one
+// context. InvalidArgument where that is more than the model was trained for and `allow_longer` is
+// false; ResourceExhausted where not even a context of 256 fits in 80% of the free memory.
 absl::StatusOr<ContextChoice> ChooseContext(const ModelConfig& config, const WeightSource& source,
                                             const kernels::DeviceInfo& device,
                                             const StageOptions& options, bool allow_longer);

@@ -37,16 +37,17 @@ absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(
   model->tokenizer_ = *std::move(tokenizer);
   model->warnings_ = model->tokenizer_->warnings();
   if (model->has_chat_template()) {
-    absl::StatusOr<ChatTemplate> chat_template = ChatTemplate::Parse(*model->file_.chat_template);
-    POTLUCK_RETURN_IF_ERROR(InFile(chat_template.status(), model->file_.path));
-    model->chat_template_ = *std::move(chat_template);
-  } else {
-    model->chat_template_ = ChatTemplate::ChatMl();
+    model->chat_template_ = ChatTemplate::Parse(*model->file_.chat_template);
+    if (!model->chat_template_.ok()) {
+      model->chat_template_ = InFile(model->chat_template_.status(), model->file_.path);
+    }
   }
 
   StageOptions stage{.range = StageRange::Whole(config),
                      .context_length = options.context_length,
-                     .kv = {.dtype = options.kv_dtype, .max_sequences = options.max_sequences},
+                     .kv = {.dtype = options.kv_dtype,
+                            .capacity = options.kv_capacity,
+                            .max_sequences = options.max_sequences},
                      .max_tokens = options.max_tokens,
                      .max_outputs = options.max_outputs,
                      .precision = options.precision,
@@ -57,7 +58,7 @@ absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(
   POTLUCK_RETURN_IF_ERROR(InFile(context.status(), model->file_.path));
   model->context_reason_ = context->reason;
   stage.context_length = context->context_length;
-  stage.kv.capacity = options.kv_capacity > 0 ? options.kv_capacity : context->context_length;
+  if (stage.kv.capacity == 0) stage.kv.capacity = context->context_length;
   stage.max_tokens = std::min(stage.max_tokens, context->context_length * options.max_sequences);
   stage.max_outputs = std::min(stage.max_outputs, stage.max_tokens);
   auto loaded = DecoderStage::Load(config, *model->file_.weights, *model->backend_, stage);
@@ -68,6 +69,7 @@ absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(
 
 absl::StatusOr<std::vector<TokenId>> LocalModel::EncodeChat(const nlohmann::ordered_json& messages,
                                                             absl::CivilSecond now) const {
+  POTLUCK_RETURN_IF_ERROR(chat_template_.status());
   POTLUCK_ASSIGN_OR_RETURN(
       const TextSpans text,
       chat_template_->Render({.messages = messages,

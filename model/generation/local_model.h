@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,7 +74,8 @@ class LocalModel {
 
   ModelFile file_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::optional<ChatTemplate> chat_template_;
+  // An error where the model's own cannot be read: then only plain text works.
+  absl::StatusOr<ChatTemplate> chat_template_ = ChatTemplate::ChatMl();
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<DecoderStage> stage_;
   std::string context_reason_;

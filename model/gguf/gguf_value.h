@@ -48,7 +48,6 @@ class GgufValue {
 
   GgufType type() const { return is_array_ ? GgufType::kArray : type_; }
   bool is_array() const { return is_array_; }
-  GgufType element_type() const { return type_; }
   uint64_t count() const { return count_; }
 
   // The single value, or nothing where it is of another kind (or, for Int, beyond int64).

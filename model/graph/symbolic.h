@@ -21,7 +21,6 @@ struct Expression {
   int64_t per_token = 0;
   int64_t per_output = 0;
 
-  static constexpr Expression Constant(int64_t value) { return {value, 0, 0}; }
   static constexpr Expression Tokens(int64_t factor = 1) { return {0, factor, 0}; }
   static constexpr Expression Outputs(int64_t factor = 1) { return {0, 0, factor}; }
 

@@ -31,8 +31,6 @@ class TextPipeline {
   // Texts made on the way; the parts of a result point into it.
   using Storage = std::deque<std::string>;
 
-  bool has_normalizers() const { return !normalizers_.empty(); }
-
   absl::StatusOr<std::vector<TextPart>> Normalize(std::string_view text, PatternMatcher& matcher,
                                                   Storage& storage) const;
 
