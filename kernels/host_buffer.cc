@@ -24,6 +24,18 @@ class HostBuffer final : public Buffer {
 
 constexpr int64_t kHugePageBytes = int64_t{2} << 20;
 
+// What the page cache holds of a cgroup's used memory: the kernel gives it back when it is asked
+// for.
+int64_t ReadFileCache(const std::string& stat_path) {
+  std::ifstream file(stat_path);
+  std::string key;
+  int64_t bytes = 0, cache_bytes = 0;
+  while (file >> key >> bytes) {
+    if (key == "active_file" || key == "inactive_file") cache_bytes += bytes;
+  }
+  return cache_bytes;
+}
+
 // The number that a file of one number holds; -1 for "max", a missing file or anything else.
 int64_t ReadNumber(const std::string& path) {
   std::ifstream file(path);
@@ -66,10 +78,12 @@ HostMemory ReadHostMemory() {
     if (key == "MemTotal:") memory.total_bytes = kib * 1024;
     if (key == "MemAvailable:") memory.free_bytes = kib * 1024;
   }
-  ApplyCgroupLimit(ReadNumber("/sys/fs/cgroup/memory.max"),
-                   ReadNumber("/sys/fs/cgroup/memory.current"), memory);
-  ApplyCgroupLimit(ReadNumber("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-                   ReadNumber("/sys/fs/cgroup/memory/memory.usage_in_bytes"), memory);
+  const std::string v2 = "/sys/fs/cgroup/", v1 = "/sys/fs/cgroup/memory/";
+  ApplyCgroupLimit(ReadNumber(v2 + "memory.max"),
+                   ReadNumber(v2 + "memory.current") - ReadFileCache(v2 + "memory.stat"), memory);
+  ApplyCgroupLimit(ReadNumber(v1 + "memory.limit_in_bytes"),
+                   ReadNumber(v1 + "memory.usage_in_bytes") - ReadFileCache(v1 + "memory.stat"),
+                   memory);
   return memory;
 }
 

@@ -18,7 +18,8 @@ class CpuBackend final : public Backend {
   struct Options {
     int num_threads = 0;  // 0: one per physical core
     std::string target;   // pins an instruction set of kernels/targets.inc; empty: the fastest
-    // Operations that take one thread less than this are not shared among threads. Tests share more.
+    // Operations that take one thread less than this are not shared among threads. Tests share
+    // more.
     absl::Duration least_shared = absl::Microseconds(25);
   };
   static absl::StatusOr<std::unique_ptr<CpuBackend>> Create(const Options& options);

@@ -105,7 +105,7 @@ TEST_P(ArchitectureTest, GivesTheOraclesLogits) {
   ASSERT_EQ(logits.size(), first + expected.size());
   EXPECT_LT(RelativeError(std::span(logits).subspan(first), expected), golden.tolerance);
 
-  auto cpu = kernels::CpuBackend::Create({.num_threads = 2});
+  auto cpu = kernels::CpuBackend::Create({.num_threads = 2, .least_shared = absl::Microseconds(1)});
   ASSERT_TRUE(cpu.ok()) << cpu.status();
   EXPECT_EQ(LogitsOf(golden.path, golden.prompt, golden.context_length, **cpu,
                      kernels::Precision::kFloat),
@@ -120,7 +120,7 @@ TEST_P(TensorTypeTest, GivesTheOraclesLogits) {
   const std::string folder = kGolden + "tensor_types/";
   const std::string path = folder + golden["gguf"].get<std::string>();
   const auto prompt = golden["prompt"].get<std::vector<TokenId>>();
-  auto cpu = kernels::CpuBackend::Create({.num_threads = 2});
+  auto cpu = kernels::CpuBackend::Create({.num_threads = 2, .least_shared = absl::Microseconds(1)});
   ASSERT_TRUE(cpu.ok()) << cpu.status();
   const auto error = [&](kernels::Precision precision, const char* expected) {
     return RelativeError(LogitsOf(path, prompt, 64, **cpu, precision),
