@@ -6,8 +6,6 @@ import os
 import gguf
 import numpy
 
-from train import CONTROL
-
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -15,7 +13,7 @@ TEMPLATE = (
 DESCRIPTION = "Knows a little about cooking, shopping lists, pot-lucks, kitchen units and small sums. Made to try Potluck without a download."
 
 
-def add_tokenizer(writer, tokenizer):
+def add_tokenizer(writer, tokenizer, control):
     model = json.loads(tokenizer.to_str())["model"]
     tokens = [None] * len(model["vocab"])
     for token, number in model["vocab"].items():
@@ -24,7 +22,7 @@ def add_tokenizer(writer, tokenizer):
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
     writer.add_token_types(
-        [gguf.TokenType.CONTROL if t in CONTROL else gguf.TokenType.NORMAL for t in tokens]
+        [gguf.TokenType.CONTROL if t in control else gguf.TokenType.NORMAL for t in tokens]
     )
     writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in model["merges"]])
     writer.add_eos_token_id(tokens.index("<|im_end|>"))
@@ -34,7 +32,7 @@ def add_tokenizer(writer, tokenizer):
     writer.add_chat_template(TEMPLATE)
 
 
-def export(model, tokenizer, name, path):
+def export(model, tokenizer, control, name, path):
     s = model.s
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(f"Potluck demo {name}")
@@ -56,7 +54,7 @@ def export(model, tokenizer, name, path):
     writer.add_rope_dimension_count(s.head_dim)
     writer.add_rope_freq_base(s.rope_base)
     writer.add_layer_norm_rms_eps(s.eps)
-    add_tokenizer(writer, tokenizer)
+    add_tokenizer(writer, tokenizer, control)
     for key, weight in model.state_dict().items():
         if key.endswith("norm"):
             key += ".weight"

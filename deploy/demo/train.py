@@ -272,7 +272,7 @@ def main():
 
         model = Llama(SHAPES[options.shape])
         model.load_state_dict(torch.load(os.path.join(options.work, f"{options.shape}.pt")))
-        export(model, tokenizer, options.shape, options.out)
+        export(model, tokenizer, CONTROL, options.shape, options.out)
 
 
 if __name__ == "__main__":

@@ -129,6 +129,9 @@ absl::StatusOr<Vocabulary> ReadVocabulary(const GgufMetadata& metadata) {
   if (metadata.Find("tokenizer.ggml.pre") != nullptr) {
     POTLUCK_ASSIGN_OR_RETURN(vocabulary.pre, metadata.String("tokenizer.ggml.pre"));
   }
+  if (metadata.Find("general.name") != nullptr) {
+    POTLUCK_ASSIGN_OR_RETURN(vocabulary.model_name, metadata.String("general.name"));
+  }
   POTLUCK_ASSIGN_OR_RETURN(const std::vector<std::string_view> tokens, metadata.Strings(kTokens));
   if (tokens.empty()) return Invalid(kTokens, "is empty: the file has no vocabulary");
   vocabulary.tokens.resize(tokens.size());

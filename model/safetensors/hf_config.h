@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "model/bounded_json.h"
 #include "model/config.h"
-#include "model/safetensors/bounded_json.h"
 
 namespace potluck::model {
 

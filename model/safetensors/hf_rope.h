@@ -8,8 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "model/architectures.h"
+#include "model/bounded_json.h"
 #include "model/config.h"
-#include "model/safetensors/bounded_json.h"
 
 namespace potluck::model {
 

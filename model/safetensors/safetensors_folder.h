@@ -16,8 +16,8 @@
 
 #include "absl/status/statusor.h"
 #include "common/files.h"
+#include "model/bounded_json.h"
 #include "model/config.h"
-#include "model/safetensors/bounded_json.h"
 #include "model/safetensors/safetensors_header.h"
 #include "model/weights.h"
 

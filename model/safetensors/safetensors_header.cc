@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "model/safetensors/bounded_json.h"
+#include "model/bounded_json.h"
 
 namespace potluck::model {
 namespace {

@@ -10,7 +10,7 @@
 #include "common/files.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "model/safetensors/bounded_json.h"
+#include "model/bounded_json.h"
 #include "model/tokenizer/tokenizer_json_steps.h"
 
 namespace potluck::model {

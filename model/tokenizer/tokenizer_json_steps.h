@@ -2,7 +2,7 @@
 #pragma once
 
 #include "absl/status/status.h"
-#include "model/safetensors/bounded_json.h"
+#include "model/bounded_json.h"
 #include "model/tokenizer/vocabulary.h"
 
 namespace potluck::model {

@@ -291,6 +291,7 @@ GgufBuilder SmallVocabulary() {
 
 TEST(GgufVocabulary, Reads) {
   const auto file = OpenBytes(SmallVocabulary()
+                                  .Text("general.name", "Phi 3 mini")
                                   .Text("tokenizer.chat_template", "{{ messages }}")
                                   .F32("general.sampling.temp", 0.6f)
                                   .F32("general.sampling.top_p", 7.0f)
@@ -300,6 +301,7 @@ TEST(GgufVocabulary, Reads) {
   ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
   EXPECT_EQ(vocabulary->kind, TokenizerKind::kByteLevelBpe);
   EXPECT_EQ(vocabulary->pre, "qwen2");
+  EXPECT_EQ(vocabulary->model_name, "Phi 3 mini") << "some vocabularies are known by it alone";
   EXPECT_EQ(vocabulary->tokens.size(), 4u);
   EXPECT_EQ(vocabulary->tokens[1].type, TokenType::kNormal);
   EXPECT_EQ(vocabulary->tokens[3].type, TokenType::kControl);

@@ -1,4 +1,4 @@
-#include "model/safetensors/bounded_json.h"
+#include "model/bounded_json.h"
 
 #include <cmath>
 #include <limits>
