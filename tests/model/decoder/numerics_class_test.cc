@@ -428,7 +428,11 @@ POTLUCK_INSTANTIATE_CPU_TARGETS(NumericsClassTest);
 TEST(ReferenceNumericsTest, IsOneClassWithItself) {
   kernels::ReferenceBackend backend;
   for (const auto& test : AllCases()) {
-    if (test->options().kv_dtype == DType::kF32) continue;  // every target runs these too
+    // The targets run all of them; slow here, and no different.
+    if (!test->name().starts_with("gemma2") && !test->name().starts_with("qwen3moe") &&
+        !test->name().starts_with("q4_k with")) {
+      continue;
+    }
     SCOPED_TRACE(test->name());
     InOddChunks(*test, backend, {7, 1, 100});
     InRaggedBatches(*test, backend);
