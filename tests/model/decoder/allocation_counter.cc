@@ -9,7 +9,8 @@ std::atomic<bool> g_counting = false;
 std::atomic<int64_t> g_allocations = 0;
 }  // namespace
 
-// The other forms of new call this one, but for those of over-aligned types.
+// The other forms of new call this one, but for those of over-aligned types, and, where a sanitizer
+// brings forms of its own, the one that does not throw.
 void* operator new(size_t size) {
   if (g_counting) ++g_allocations;
   if (void* memory = std::malloc(size)) return memory;
@@ -21,7 +22,12 @@ void* operator new(size_t size, std::align_val_t alignment) {
   if (void* memory = std::aligned_alloc(to, (size + to - 1) / to * to)) return memory;
   std::abort();
 }
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  if (g_counting) ++g_allocations;
+  return std::malloc(size);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
