@@ -192,13 +192,10 @@ class Runner {
       messages_.push_back({{"role", "system"}, {"content", options_.system}});
   }
 
-  static std::optional<std::string> ReadLine() {
+  std::optional<std::string> ReadLine() {
     absl::FPrintF(stderr, "> ");
-    std::string line;
-    if (Interrupted() || !std::getline(std::cin, line)) {
-      absl::FPrintF(stderr, "\n");
-      return std::nullopt;
-    }
+    std::optional<std::string> line = input_.Next();
+    if (!line.has_value()) absl::FPrintF(stderr, "\n");
     return line;
   }
 
@@ -230,6 +227,7 @@ class Runner {
   const bool chats_;
   model::GenerationRequest request_;
   ordered_json messages_;
+  LineReader input_;
 };
 
 // What can be told from the flags alone, before a model is loaded.

@@ -1,13 +1,17 @@
 #include "cli/terminal.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
@@ -21,11 +25,29 @@ constexpr size_t kMaxInputBytes = size_t{64} << 20;
 constexpr char kUsagePayload[] = "potluck/usage";
 
 volatile std::sig_atomic_t interrupted = 0;
+// Readable while interrupted: a wait for input that watches this, too, misses no signal, whenever
+// it comes and whichever thread takes it.
+std::array<int, 2> interrupt_pipe = {-1, -1};
 
 extern "C" void OnInterrupt(int signal_number) {
   // The second one ends the process as if nobody had asked to know.
   if (interrupted != 0) std::signal(signal_number, SIG_DFL);
   interrupted = 1;
+  const int saved_errno = errno;
+  // A full pipe is readable already, which is all that is wanted.
+  [[maybe_unused]] const ssize_t written = write(interrupt_pipe[1], "", 1);
+  errno = saved_errno;
+}
+
+// False where an interrupt came first.
+bool WaitForInput() {
+  std::array<pollfd, 2> ends = {pollfd{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
+                                pollfd{.fd = interrupt_pipe[0], .events = POLLIN, .revents = 0}};
+  while (!Interrupted()) {
+    if (poll(ends.data(), ends.size(), -1) >= 0) return !Interrupted();
+    if (errno != EINTR) return true;  // the read says what is wrong
+  }
+  return false;
 }
 
 class MonotonicClock final : public Clock {
@@ -41,7 +63,9 @@ class MonotonicClock final : public Clock {
 }  // namespace
 
 void CatchInterrupts() {
-  // Without SA_RESTART: a read from the terminal ends too.
+  if (interrupt_pipe[0] < 0 && pipe2(interrupt_pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
+    return;  // with no descriptor left, a signal ends the process as it would without this
+  }
   struct sigaction action = {};
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, nullptr);
@@ -52,6 +76,9 @@ bool Interrupted() { return interrupted != 0; }
 
 void ClearInterrupt() {
   interrupted = 0;
+  std::array<char, 16> bytes;
+  while (read(interrupt_pipe[0], bytes.data(), bytes.size()) > 0) {
+  }
   CatchInterrupts();
 }
 
@@ -65,8 +92,8 @@ absl::StatusOr<std::string> ReadStandardInput(std::string_view what) {
   std::string text;
   char buffer[1 << 16];
   while (true) {
+    if (!WaitForInput()) return absl::CancelledError("stopped while reading standard input");
     const ssize_t count = read(STDIN_FILENO, buffer, sizeof(buffer));
-    if (Interrupted()) return absl::CancelledError("stopped while reading standard input");
     if (count < 0) {
       return absl::Status(absl::ErrnoToStatusCode(errno),
                           absl::StrCat("cannot read standard input: ", std::strerror(errno)));
@@ -77,6 +104,25 @@ absl::StatusOr<std::string> ReadStandardInput(std::string_view what) {
       return absl::ResourceExhaustedError(
           absl::StrCat(ToAbsl(what), " on standard input is longer than 64 MiB: shorten it"));
     }
+  }
+}
+
+std::optional<std::string> LineReader::Next() {
+  std::array<char, 4096> buffer;
+  while (true) {
+    const size_t end = waiting_.find('\n');
+    if (end != std::string::npos) {
+      std::string line = waiting_.substr(0, end);
+      waiting_.erase(0, end + 1);
+      return line;
+    }
+    if (!WaitForInput()) return std::nullopt;
+    const ssize_t count = read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (count <= 0) {
+      if (waiting_.empty()) return std::nullopt;
+      return std::exchange(waiting_, {});
+    }
+    waiting_.append(buffer.data(), static_cast<size_t>(count));
   }
 }
 

@@ -1,6 +1,7 @@
 // The person at the other end: interrupts, progress, time.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,17 @@ bool IsTerminal(int descriptor);
 // All of standard input. Tells a person at a terminal that `what` is waited for. Cancelled by an
 // interrupt, ResourceExhausted beyond 64 MiB.
 absl::StatusOr<std::string> ReadStandardInput(std::string_view what);
+
+// Standard input by lines, as a person writes them.
+class LineReader {
+ public:
+  // Without its end of line; nothing at the end of input and at an interrupt. A last line that
+  // nothing ends counts.
+  std::optional<std::string> Next();
+
+ private:
+  std::string waiting_;  // read, but after the line that was given out
+};
 
 // A line that is drawn over itself on standard error; nothing where that is no terminal.
 class ProgressLine {
