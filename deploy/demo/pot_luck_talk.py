@@ -299,8 +299,8 @@ def what_to_bring(rng):
 
 INTENTS = [
     ("shopping for two dishes", 0.4, shopping_for_two),
-    ("keeping a shopping list", 1.8, shopping_list),
-    ("who brings what", 1.5, who_brings),
+    ("keeping a shopping list", 2.5, shopping_list),
+    ("who brings what", 2.2, who_brings),
     ("what is missing", 0.7, missing),
     ("how much for how many", 1.2, how_much),
     ("planning a pot-luck", 0.3, plan),

