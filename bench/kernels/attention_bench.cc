@@ -3,18 +3,13 @@
 // tokens in multiply-adds per second. The float operations around it in GB/s read and written.
 //
 //   attention_bench [--threads=N] [Google Benchmark's options, as --benchmark_filter=decode/.*q8_0]
-#include <benchmark/benchmark.h>
-
-#include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <numeric>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "bench/read_bandwidth.h"
+#include "bench/kernels/kernel_bench.h"
 #include "kernels/cpu/cpu_backend.h"
 
 namespace potluck::kernels {
@@ -25,7 +20,6 @@ constexpr int64_t kHeads = 32, kKvHeads = 8, kHeadDim = 128;
 struct Case {
   DType dtype;
   std::string target;
-  int num_threads;
   int32_t context, tokens;  // the tokens are the context's last
 };
 
@@ -53,8 +47,8 @@ void FillPool(const KvPoolView& pool) {
   }
 }
 
-void RunCase(benchmark::State& state, const Case& c, double bandwidth) {
-  auto backend = *CpuBackend::Create({.num_threads = c.num_threads, .target = c.target});
+void RunCase(benchmark::State& state, const Case& c, const bench::Machine& machine) {
+  auto backend = *CpuBackend::Create({.num_threads = machine.num_threads, .target = c.target});
   if (!backend->Reserve({.max_tokens = c.tokens, .max_positions = c.context}).ok()) std::abort();
   Sequence sequence(c);
   KvPoolView pool{c.dtype, kKvHeads, kHeadDim, static_cast<int64_t>(sequence.blocks.size()),
@@ -83,7 +77,8 @@ void RunCase(benchmark::State& state, const Case& c, double bandwidth) {
   const double bytes = passes * static_cast<double>(pool.num_blocks * pool.block_bytes());
   if (c.tokens == 1) {
     state.counters["GB/s"] = Counter(bytes / 1e9, Counter::kIsRate);
-    state.counters["%bandwidth"] = Counter(bytes * 100 / bandwidth, Counter::kIsRate);
+    state.counters["%bandwidth"] =
+        Counter(bytes * 100 / machine.read_bytes_per_second, Counter::kIsRate);
   }
   double positions = 0;
   for (const int32_t position : sequence.position) positions += position + 1;
@@ -92,8 +87,8 @@ void RunCase(benchmark::State& state, const Case& c, double bandwidth) {
 }
 
 // Norm and gate of `tokens` rows, in GB/s of what they read and write.
-void RunRows(benchmark::State& state, const Case& c, bool gate) {
-  auto backend = *CpuBackend::Create({.num_threads = c.num_threads, .target = c.target});
+void RunRows(benchmark::State& state, const Case& c, const bench::Machine& machine, bool gate) {
+  auto backend = *CpuBackend::Create({.num_threads = machine.num_threads, .target = c.target});
   constexpr int64_t kDim = 4096;
   const auto a = *backend->Allocate(c.tokens * kDim * 4, "a");
   const auto b = *backend->Allocate(c.tokens * kDim * 4, "b");
@@ -111,25 +106,20 @@ void RunRows(benchmark::State& state, const Case& c, bool gate) {
   state.counters["GB/s"] = Counter(bytes / 1e9, Counter::kIsRate);
 }
 
-template <typename Body>
-void Add(const std::string& name, const Body& body) {
-  benchmark::RegisterBenchmark(name.c_str(), body)->UseRealTime()->Unit(benchmark::kMillisecond);
-}
-
-void Register(int num_threads, double bandwidth) {
+void AddCases(const bench::Machine& machine) {
   for (const CpuTarget& target : CpuTargets()) {
     if (!target.supported) continue;
     const std::string name(target.name);
     for (const DType dtype : {DType::kF16, DType::kQ8_0, DType::kF32}) {
       const std::string type = name + "/" + std::string(Traits(dtype).name);
-      const Case decode{dtype, name, num_threads, 16384, 1},
-          prefill{dtype, name, num_threads, 2048, 256};
-      Add("decode/" + type, [=](benchmark::State& s) { RunCase(s, decode, bandwidth); });
-      Add("prefill/" + type, [=](benchmark::State& s) { RunCase(s, prefill, bandwidth); });
+      const Case decode{dtype, name, 16384, 1}, prefill{dtype, name, 2048, 256};
+      bench::AddCase("decode/" + type, [=](benchmark::State& s) { RunCase(s, decode, machine); });
+      bench::AddCase("prefill/" + type, [=](benchmark::State& s) { RunCase(s, prefill, machine); });
     }
-    const Case rows{DType::kF32, name, num_threads, 0, 256};
-    Add("rms_norm/" + name, [=](benchmark::State& s) { RunRows(s, rows, false); });
-    Add("silu/" + name, [=](benchmark::State& s) { RunRows(s, rows, true); });
+    const Case rows{DType::kF32, name, 0, 256};
+    bench::AddCase("rms_norm/" + name,
+                   [=](benchmark::State& s) { RunRows(s, rows, machine, false); });
+    bench::AddCase("silu/" + name, [=](benchmark::State& s) { RunRows(s, rows, machine, true); });
   }
 }
 
@@ -137,13 +127,5 @@ void Register(int num_threads, double bandwidth) {
 }  // namespace potluck::kernels
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  int num_threads = static_cast<int>(std::thread::hardware_concurrency());
-  for (int i = 1; i < argc; ++i) {
-    if (std::strncmp(argv[i], "--threads=", 10) == 0) num_threads = std::atoi(argv[i] + 10);
-  }
-  const double bandwidth = potluck::bench::MeasureReadBandwidth(num_threads);
-  std::printf("%d threads read %.1f GB/s\n", num_threads, bandwidth / 1e9);
-  potluck::kernels::Register(num_threads, bandwidth);
-  benchmark::RunSpecifiedBenchmarks();
+  return potluck::bench::RunKernelBench(argc, argv, &potluck::kernels::AddCases);
 }

@@ -3,17 +3,12 @@
 // in multiply-adds per second.
 //
 //   products_bench [--threads=N] [Google Benchmark's options, as --benchmark_filter=decode/.*q4_k]
-#include <benchmark/benchmark.h>
-
-#include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "bench/read_bandwidth.h"
+#include "bench/kernels/kernel_bench.h"
 #include "kernels/cpu/cpu_backend.h"
 
 namespace potluck::kernels {
@@ -22,7 +17,6 @@ namespace {
 struct Case {
   DType dtype;
   std::string target;
-  int num_threads;
   int64_t rows, cols, tokens;
 };
 
@@ -38,8 +32,8 @@ std::vector<std::byte> SmallWeights(DType dtype, int64_t values) {
   return bytes;
 }
 
-void RunCase(benchmark::State& state, const Case& c, double bandwidth) {
-  auto backend = *CpuBackend::Create({.num_threads = c.num_threads, .target = c.target});
+void RunCase(benchmark::State& state, const Case& c, const bench::Machine& machine) {
+  auto backend = *CpuBackend::Create({.num_threads = machine.num_threads, .target = c.target});
   std::unique_ptr<Weight> weight;
   const int64_t stored_bytes = c.rows * BytesOf(c.dtype, c.cols);
   {
@@ -65,24 +59,21 @@ void RunCase(benchmark::State& state, const Case& c, double bandwidth) {
   state.counters["GB/s"] = Counter(passes * stored_bytes / 1e9, Counter::kIsRate);
   if (c.tokens == 1) {
     state.counters["%bandwidth"] =
-        Counter(passes * stored_bytes * 100 / bandwidth, Counter::kIsRate);
+        Counter(passes * stored_bytes * 100 / machine.read_bytes_per_second, Counter::kIsRate);
   } else {
     state.counters["GMAC/s"] = Counter(passes * c.rows * c.cols * c.tokens / 1e9, Counter::kIsRate);
   }
 }
 
-void Register(int num_threads, double bandwidth) {
+void AddCases(const bench::Machine& machine) {
   for (const CpuTarget& target : CpuTargets()) {
     if (!target.supported) continue;
     for (const DTypeTraits& type : WeightDTypes()) {
       const auto add = [&](const char* what, int64_t rows, int64_t cols, int64_t tokens) {
-        const Case c = {type.dtype, std::string(target.name), num_threads, rows, cols, tokens};
+        const Case c = {type.dtype, std::string(target.name), rows, cols, tokens};
         const std::string name =
             std::string(what) + "/" + std::string(target.name) + "/" + std::string(type.name);
-        benchmark::RegisterBenchmark(
-            name.c_str(), [c, bandwidth](benchmark::State& s) { RunCase(s, c, bandwidth); })
-            ->UseRealTime()
-            ->Unit(benchmark::kMillisecond);
+        bench::AddCase(name, [=](benchmark::State& s) { RunCase(s, c, machine); });
       };
       add("decode", 16384, 8192, 1);
       add("prefill", 1024, 4096, 64);
@@ -94,13 +85,5 @@ void Register(int num_threads, double bandwidth) {
 }  // namespace potluck::kernels
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  int num_threads = static_cast<int>(std::thread::hardware_concurrency());
-  for (int i = 1; i < argc; ++i) {
-    if (std::strncmp(argv[i], "--threads=", 10) == 0) num_threads = std::atoi(argv[i] + 10);
-  }
-  const double bandwidth = potluck::bench::MeasureReadBandwidth(num_threads);
-  std::printf("%d threads read %.1f GB/s\n", num_threads, bandwidth / 1e9);
-  potluck::kernels::Register(num_threads, bandwidth);
-  benchmark::RunSpecifiedBenchmarks();
+  return potluck::bench::RunKernelBench(argc, argv, &potluck::kernels::AddCases);
 }
