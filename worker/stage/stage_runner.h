@@ -1,0 +1,54 @@
+// A stage as its worker's protocol sees it: something that runs frames in their order, elsewhere
+// than on the executor. device_stage.h runs them on a device; tests/sim has one that only pretends.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "wire/messages.h"
+
+namespace potluck::worker {
+
+struct StageOutput {
+  std::vector<float> hidden;              // (T, D), unless this is the last stage
+  std::vector<wire::TokenResult> tokens;  // from the last stage
+  double computing_seconds = 0;
+};
+
+// Calls are queued and answered in their order; every answer is a task of the executor. Destroying
+// the runner waits for what runs now and drops the rest, with their answers.
+class StageRunner {
+ public:
+  virtual ~StageRunner() = default;
+
+  // Applies the frame's commands, then runs its step. An error has changed nothing that the step
+  // would have changed; commands before the one that failed are applied.
+  virtual void Run(wire::StageFrame frame,
+                   absl::AnyInvocable<void(absl::StatusOr<StageOutput>)> done) = 0;
+
+  // Begins an epoch: frees all other sequences, trims those named to at most their length, makes
+  // those that are not there, empty. Answers what each of them holds now.
+  virtual void Commit(
+      std::vector<wire::Commit::Sequence> sequences,
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<wire::SequenceLength>>)> done) = 0;
+};
+
+// Gets a stage's weights and makes it ready to run, which may take minutes.
+class StageLoader {
+ public:
+  // Destroying it cancels the loading: no callback comes after.
+  class Loading {
+   public:
+    virtual ~Loading() = default;
+  };
+
+  virtual ~StageLoader() = default;
+  virtual std::unique_ptr<Loading> Load(
+      const wire::Prepare& stage, absl::AnyInvocable<void(double fraction)> on_progress,
+      absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done) = 0;
+};
+
+}  // namespace potluck::worker
