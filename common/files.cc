@@ -25,7 +25,7 @@ absl::Status FileError(int error, absl::string_view action, const std::string& p
 
 struct OpenedFile {
   int descriptor;
-  size_t size_bytes;
+  FileIdentity identity;
 };
 
 // The caller closes the descriptor.
@@ -44,7 +44,11 @@ absl::StatusOr<OpenedFile> OpenForReading(const std::string& path) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is ", S_ISDIR(info.st_mode) ? "a folder" : "not a regular file"));
   }
-  return OpenedFile{descriptor, static_cast<size_t>(info.st_size)};
+  return OpenedFile{
+      descriptor,
+      {.inode = info.st_ino,
+       .size_bytes = static_cast<uint64_t>(info.st_size),
+       .modified_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec}};
 }
 
 absl::Status WriteAll(int descriptor, std::string_view bytes, const std::string& path) {
@@ -61,16 +65,23 @@ absl::Status WriteAll(int descriptor, std::string_view bytes, const std::string&
 
 }  // namespace
 
+absl::StatusOr<FileIdentity> IdentifyFile(const std::string& path) {
+  POTLUCK_ASSIGN_OR_RETURN(const OpenedFile file, OpenForReading(path));
+  close(file.descriptor);
+  return file.identity;
+}
+
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
   POTLUCK_ASSIGN_OR_RETURN(const OpenedFile file, OpenForReading(path));
   absl::Cleanup close_file = [&] { close(file.descriptor); };
   const std::byte* data = nullptr;
-  if (file.size_bytes > 0) {
-    void* mapping = mmap(nullptr, file.size_bytes, PROT_READ, MAP_SHARED, file.descriptor, 0);
+  if (file.identity.size_bytes > 0) {
+    void* mapping =
+        mmap(nullptr, file.identity.size_bytes, PROT_READ, MAP_SHARED, file.descriptor, 0);
     if (mapping == MAP_FAILED) return FileError(errno, "map", path);
     data = static_cast<const std::byte*>(mapping);
   }
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, data, file.size_bytes));
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, file.identity, data));
 }
 
 MappedFile::~MappedFile() {

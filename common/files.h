@@ -12,6 +12,19 @@
 
 namespace potluck {
 
+// Which bytes a path led to: where it leads to the same file of the same size and time, they are
+// taken for the same.
+struct FileIdentity {
+  uint64_t inode = 0;
+  uint64_t size_bytes = 0;
+  int64_t modified_ns = 0;  // since 1970
+
+  bool operator==(const FileIdentity&) const = default;
+};
+
+// As MappedFile::Open for errors.
+absl::StatusOr<FileIdentity> IdentifyFile(const std::string& path);
+
 // A whole file mapped for reading. Thread-safe. The mapping lives as long as the object. A file
 // that another program shortens while it is mapped ends the process with SIGBUS, as for any
 // mapping.
@@ -26,16 +39,21 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_bytes_}; }
   const std::string& path() const { return path_; }
+  const FileIdentity& identity() const { return identity_; }  // when it was opened
 
   // Tells the kernel that `part`, a part of bytes(), is not needed for now: its pages leave this
   // process's resident memory and are read again when touched.
   void DropPages(std::span<const std::byte> part) const;
 
  private:
-  MappedFile(std::string path, const std::byte* data, size_t size_bytes)
-      : path_(std::move(path)), data_(data), size_bytes_(size_bytes) {}
+  MappedFile(std::string path, const FileIdentity& identity, const std::byte* data)
+      : path_(std::move(path)),
+        identity_(identity),
+        data_(data),
+        size_bytes_(identity.size_bytes) {}
 
   std::string path_;
+  FileIdentity identity_;
   const std::byte* data_;
   size_t size_bytes_;
 };

@@ -1,5 +1,6 @@
 #include "common/files.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -9,6 +10,27 @@ namespace potluck {
 namespace {
 
 std::string TestPath(const std::string& name) { return testing::TempDir() + "/files_test_" + name; }
+
+TEST(Files, AnIdentityChangesWithTheFile) {
+  const std::string path = TestPath("identity");
+  ASSERT_TRUE(WriteFileAtomically(path, "one").ok());
+  const auto first = IdentifyFile(path);
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto mapped = MappedFile::Open(path);
+  ASSERT_TRUE(mapped.ok()) << mapped.status();
+  EXPECT_EQ((*mapped)->identity(), *first);
+  EXPECT_EQ(first->size_bytes, 3u);
+  // Another file under the name, and another time on the same file.
+  ASSERT_TRUE(WriteFileAtomically(path, "two").ok());
+  const auto second = IdentifyFile(path);
+  EXPECT_NE(*second, *first);
+  const timespec times[2] = {{0, UTIME_OMIT}, {1, 1}};
+  ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  EXPECT_EQ(IdentifyFile(path)->modified_ns, 1'000'000'001);
+  EXPECT_EQ(IdentifyFile(path)->inode, second->inode);
+  EXPECT_EQ((*mapped)->identity(), *first);
+  EXPECT_TRUE(absl::IsNotFound(IdentifyFile(path + ".gone").status()));
+}
 
 TEST(Files, WriteReadAndMapAgree) {
   const std::string path = TestPath("round_trip");
