@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "kernels/attention.h"
@@ -57,9 +58,12 @@ class Backend {
   // Called before the first step, and again where limits grow.
   virtual absl::Status Reserve(const StepLimits& limits) = 0;
 
+  // Fills a dense view from as many bytes, and reads one. InvalidArgument for another number of
+  // bytes, or for a view that is not dense or leaves its buffer.
   virtual absl::Status Upload(std::span<const std::byte> from, const TensorView& to) = 0;
   virtual absl::Status Download(const TensorView& from, std::span<std::byte> to) = 0;
-  // Copies bytes within or between buffers of this device. Ranges must not overlap.
+  // Copies bytes within or between buffers of this device. InvalidArgument where the ranges overlap
+  // or leave their buffers.
   virtual absl::Status Copy(const Buffer& from, int64_t from_bytes, Buffer& to, int64_t to_bytes,
                             int64_t size_bytes) = 0;
 

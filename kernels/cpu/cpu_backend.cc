@@ -4,7 +4,6 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -40,11 +39,6 @@ DeviceInfo CpuBackend::info() const {
           .free_memory_bytes = memory.free_bytes};
 }
 
-absl::StatusOr<std::unique_ptr<Buffer>> CpuBackend::Allocate(int64_t size_bytes,
-                                                             std::string_view what) {
-  return AllocateHostBuffer(size_bytes, what);
-}
-
 absl::Status CpuBackend::Reserve(const StepLimits& limits) {
   POTLUCK_RETURN_IF_ERROR(ReserveProductScratch(limits));
   POTLUCK_RETURN_IF_ERROR(ReserveAttentionScratch(limits));
@@ -54,22 +48,6 @@ absl::Status CpuBackend::Reserve(const StepLimits& limits) {
 
 absl::Status CpuBackend::Fence() {
   threads_.Rest();
-  return absl::OkStatus();
-}
-
-absl::Status CpuBackend::Upload(std::span<const std::byte> from, const TensorView& to) {
-  std::memcpy(to.host<std::byte>(), from.data(), from.size());
-  return absl::OkStatus();
-}
-
-absl::Status CpuBackend::Download(const TensorView& from, std::span<std::byte> to) {
-  std::memcpy(to.data(), from.host<std::byte>(), to.size());
-  return absl::OkStatus();
-}
-
-absl::Status CpuBackend::Copy(const Buffer& from, int64_t from_bytes, Buffer& to, int64_t to_bytes,
-                              int64_t size_bytes) {
-  std::memcpy(to.host() + to_bytes, from.host() + from_bytes, size_bytes);
   return absl::OkStatus();
 }
 

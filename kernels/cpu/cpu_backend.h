@@ -7,13 +7,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "kernels/backend.h"
 #include "kernels/cpu/cpu_target.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/host_backend.h"
 
 namespace potluck::kernels {
 
-class CpuBackend final : public Backend {
+class CpuBackend final : public HostBackend {
  public:
   struct Options {
     int num_threads = 0;  // 0: one per physical core
@@ -30,15 +30,8 @@ class CpuBackend final : public Backend {
   DeviceInfo info() const override;
   int num_threads() const { return threads_.num_threads(); }
 
-  absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t size_bytes,
-                                                   std::string_view what) override;
   absl::StatusOr<std::unique_ptr<Weight>> LoadWeight(const WeightData& data) override;
   absl::Status Reserve(const StepLimits& limits) override;
-
-  absl::Status Upload(std::span<const std::byte> from, const TensorView& to) override;
-  absl::Status Download(const TensorView& from, std::span<std::byte> to) override;
-  absl::Status Copy(const Buffer& from, int64_t from_bytes, Buffer& to, int64_t to_bytes,
-                    int64_t size_bytes) override;
 
   absl::Status Embed(const EmbedArgs& args) override;
   absl::Status RmsNorm(const RmsNormArgs& args) override;

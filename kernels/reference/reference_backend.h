@@ -4,23 +4,16 @@
 
 #include <memory>
 
-#include "kernels/backend.h"
+#include "kernels/host_backend.h"
 
 namespace potluck::kernels {
 
-class ReferenceBackend final : public Backend {
+class ReferenceBackend final : public HostBackend {
  public:
   DeviceInfo info() const override;
 
-  absl::StatusOr<std::unique_ptr<Buffer>> Allocate(int64_t size_bytes,
-                                                   std::string_view what) override;
   absl::StatusOr<std::unique_ptr<Weight>> LoadWeight(const WeightData& data) override;
   absl::Status Reserve(const StepLimits& limits) override;
-
-  absl::Status Upload(std::span<const std::byte> from, const TensorView& to) override;
-  absl::Status Download(const TensorView& from, std::span<std::byte> to) override;
-  absl::Status Copy(const Buffer& from, int64_t from_bytes, Buffer& to, int64_t to_bytes,
-                    int64_t size_bytes) override;
 
   absl::Status Embed(const EmbedArgs& args) override;
   absl::Status RmsNorm(const RmsNormArgs& args) override;
