@@ -310,11 +310,6 @@ absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config_json) {
   return config;
 }
 
-absl::StatusOr<ModelConfig> ConfigFromHfText(std::string_view config_json) {
-  POTLUCK_ASSIGN_OR_RETURN(const Json json, ParseBoundedJson(config_json));
-  return ConfigFromHf(json);
-}
-
 SamplingDefaults SamplingDefaultsFromHf(const Json& generation, const Json& config) {
   SamplingDefaults defaults;
   defaults.temperature = Within(FindKey(generation, "temperature"), 0, 100);

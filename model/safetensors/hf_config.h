@@ -4,18 +4,15 @@
 // form that version 5 writes (rope_parameters) and the older one (rope_theta, rope_scaling).
 #pragma once
 
-#include <string_view>
-
 #include "absl/status/statusor.h"
 #include "model/bounded_json.h"
 #include "model/config.h"
 
 namespace potluck::model {
 
-// `config_json` is the file's text. Unimplemented, with the supported ones, for a model_type that
-// Potluck doesn't run; InvalidArgument, naming the key, for what is missing or absurd. `name` is
-// left empty.
-absl::StatusOr<ModelConfig> ConfigFromHfText(std::string_view config_json);
+// `config` is config.json's value, of whatever kind. Unimplemented, with the supported ones, for a
+// model_type that Potluck doesn't run; InvalidArgument, naming the key, for what is missing or
+// absurd. `name` is left empty.
 absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config);
 
 // `generation` is generation_config.json's object, `config` config.json's; either may be null (a
