@@ -33,6 +33,10 @@ TEST(AppendUtf8, ReplacesWhatUtf8CannotCarry) {
 
 TEST(Printable, EscapesAndCuts) {
   EXPECT_EQ(Printable("a\n\xFFz"), "a\\x0A\\xFFz");
+  EXPECT_EQ(Printable("\xC2\x9B"
+                      "2J\x7F\xC2\xA0"),
+            "\\xC2\\x9B"
+            "2J\\x7F\xC2\xA0");
   EXPECT_EQ(Printable("abcdef", 3), "abc...");
 }
 
