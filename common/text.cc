@@ -1,5 +1,7 @@
 #include "common/text.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_format.h"
 
 namespace potluck {
@@ -57,19 +59,20 @@ void AppendUtf8(char32_t code_point, std::string& out) {
   }
 }
 
-std::string Printable(std::string_view text, size_t max_chars) {
+std::string Printable(std::string_view text, size_t max_bytes) {
   std::string out;
   while (!text.empty()) {
-    if (out.size() >= max_chars) return out + "...";
+    if (out.size() >= max_bytes) return out + "...";
     char32_t code_point = 0;
     const int length = DecodeUtf8(text, &code_point);
-    if (length == 0 || code_point < 0x20 || code_point == 0x7F) {
-      absl::StrAppendFormat(&out, "\\x%02X", static_cast<unsigned char>(text[0]));
-      text.remove_prefix(1);
+    const bool is_control = code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0);
+    const std::string_view character = text.substr(0, std::max(length, 1));
+    if (length == 0 || is_control) {
+      for (const unsigned char byte : character) absl::StrAppendFormat(&out, "\\x%02X", byte);
     } else {
-      out.append(text.substr(0, length));
-      text.remove_prefix(length);
+      out.append(character);
     }
+    text.remove_prefix(character.size());
   }
   return out;
 }

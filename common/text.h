@@ -1,6 +1,7 @@
 // Where standard string views meet Abseil: Debian's absl::string_view is a type of its own.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -11,9 +12,10 @@ namespace potluck {
 inline absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
 inline std::string_view ToStd(absl::string_view text) { return {text.data(), text.size()}; }
 
-// `text` fit for a one-line message: control characters and invalid UTF-8 bytes as \xHH, at most
-// `max_chars` bytes with "..." after a cut.
-std::string Printable(std::string_view text, size_t max_chars = 120);
+// `text` fit for a one-line message: the bytes of control characters (C1's too: terminals obey
+// them) and of invalid UTF-8 as \xHH. Cut, with "..." after it, at the first character that begins
+// `max_bytes` or more bytes into the result.
+std::string Printable(std::string_view text, size_t max_bytes = 120);
 
 // The number of bytes of the UTF-8 character that starts at text[0], or 0 where the bytes are not
 // valid UTF-8 (overlong forms, surrogates and cut-off characters included). Writes the code point

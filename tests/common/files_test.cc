@@ -73,5 +73,13 @@ TEST(Files, ReadingIsBounded) {
   EXPECT_EQ(ReadFile(path, 99).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
+TEST(Files, AFailedWriteLeavesTheOldFileAndNoTemporary) {
+  const std::string folder = TestPath("folder");
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder + "/target");
+  EXPECT_FALSE(WriteFileAtomically(folder + "/target", "bytes").ok());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
+}
+
 }  // namespace
 }  // namespace potluck
