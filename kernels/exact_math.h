@@ -9,7 +9,8 @@ namespace potluck::kernels {
 // over- and underflows to inf and 0 as IEEE's.
 double ExactLog(double x);
 double ExactExp(double x);
-// base > 0; within |exponent * log(base)| * 4e-16 of the true value, relatively.
+// exp(exponent * log(base)) for a finite base > 0; normal results are within
+// (1 + |exponent * log(base)|) * 6e-16 of the true value, relatively.
 double ExactPow(double base, double exponent);
 
 }  // namespace potluck::kernels

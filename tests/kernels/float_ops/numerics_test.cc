@@ -5,16 +5,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "kernels/cpu/cpu_target.h"
 #include "kernels/cpu/float_kernels.h"
 #include "kernels/numerics_loops.h"
+#include "tests/kernels/float_ops/golden_functions.h"
 #include "tests/testing/cpu_targets.h"
 
 namespace potluck::kernels {
@@ -30,56 +30,31 @@ struct Function {
   double bound;  // as numerics.h states it
 };
 const Function kFunctions[] = {
-    {"exp", Exp, std::exp, 1},    {"log", Log, std::log, 0.51}, {"sin", Sin, std::sin, 0.51},
-    {"cos", Cos, std::cos, 0.51}, {"tanh", Tanh, std::tanh, 2}, {"erf", Erf, std::erf, 2},
+    {"exp", Exp, std::exp, 1},    {"sin", Sin, std::sin, 0.51}, {"cos", Cos, std::cos, 0.51},
+    {"tanh", Tanh, std::tanh, 2}, {"erf", Erf, std::erf, 2},
 };
-constexpr double kPowBound = 0.51;
-
-// How far `got` is from `exact`, in units in the last place of a float of that size.
-double Ulps(float got, double exact) {
-  if (std::isnan(exact) || std::isnan(got)) {
-    return std::isnan(exact) && std::isnan(got) ? 0 : kInfinity;
-  }
-  const float rounded = static_cast<float>(exact);
-  if (std::isinf(got) || std::isinf(rounded)) return got == rounded ? 0 : kInfinity;
-  int exponent = -125;
-  if (exact != 0) std::frexp(exact, &exponent);
-  return std::fabs(got - exact) / std::ldexp(1.0, std::max(exponent, -125) - 24);
-}
 
 bool SameFloat(float a, float b) {
   return (std::isnan(a) && std::isnan(b)) || BitsOfFloat(a) == BitsOfFloat(b);
 }
 
 TEST(NumericsTest, MeetsItsBoundsOnExactlyRoundedValues) {
-  std::ifstream file(POTLUCK_SOURCE_DIR "/tests/golden/numerics/functions.txt");
-  ASSERT_TRUE(file) << "no golden values";
-  std::string name, x_bits, y_bits, float_bits, double_bits;
-  int64_t lines = 0;
-  while (file >> name >> x_bits >> y_bits >> float_bits >> double_bits) {
-    const auto number = [](const std::string& bits) {
-      return FloatFromBits(static_cast<uint32_t>(std::stoul(bits, nullptr, 16)));
-    };
-    const float x = number(x_bits);
-    const double exact = std::bit_cast<double>(std::stoull(double_bits, nullptr, 16));
-    ++lines;
-    if (name == "pow") {
-      EXPECT_LE(Ulps(Pow(x, number(y_bits)), exact), kPowBound) << x << " ^ " << number(y_bits);
-      continue;
-    }
-    bool known = false;
-    for (const Function& function : kFunctions) {
-      if (function.name != name) continue;
-      known = true;
-      const float got = function.call(x);
-      EXPECT_LE(Ulps(got, exact), function.bound) << name << "(" << x << ") = " << got;
-      if (exact == 0 && got == 0) {
-        EXPECT_EQ(std::signbit(got), std::signbit(exact)) << name << "(" << x << ")";
+  const std::vector<GoldenValue> values = GoldenFunctionValues();
+  for (const Function& function : kFunctions) {
+    int count = 0;
+    for (const GoldenValue& value : values) {
+      if (value.function != function.name) continue;
+      ++count;
+      const float got = function.call(value.x);
+      EXPECT_LE(FloatUlps(got, value.exact), function.bound)
+          << function.name << "(" << value.x << ") = " << got;
+      if (value.exact == 0 && got == 0) {
+        EXPECT_EQ(std::signbit(got), std::signbit(value.exact))
+            << function.name << "(" << value.x << ")";
       }
     }
-    EXPECT_TRUE(known) << name;
+    EXPECT_GT(count, 100) << function.name;
   }
-  EXPECT_GT(lines, 1000);
 }
 
 // The C library's double functions are within an ulp of a double: 2^-29 of these units.
@@ -90,22 +65,10 @@ TEST(NumericsTest, MeetsItsBoundsOnRandomBits) {
     float at = 0;
     for (int i = 0; i < 300000; ++i) {
       const float x = FloatFromBits(static_cast<uint32_t>(random()));
-      const double error = Ulps(function.call(x), function.exact(x));
+      const double error = FloatUlps(function.call(x), function.exact(x));
       if (error > worst) worst = error, at = x;
     }
     EXPECT_LE(worst, function.bound + 0x1p-20) << function.name << "(" << at << ")";
-  }
-}
-
-TEST(NumericsTest, PowMeetsItsBoundOnRandomNumbers) {
-  std::mt19937 random(TestSeed());
-  std::uniform_real_distribution<float> exponent(-60, 60), base(-8, 8);
-  for (int i = 0; i < 300000; ++i) {
-    const float x = std::ldexp(1.0f + base(random) / 16, static_cast<int>(base(random)));
-    const float y = i % 2 == 0 ? exponent(random) : std::nearbyint(exponent(random));
-    const float signed_x = i % 2 == 0 ? x : -x;
-    ASSERT_LE(Ulps(Pow(signed_x, y), std::pow(double{signed_x}, double{y})), kPowBound)
-        << signed_x << " ^ " << y;
   }
 }
 
@@ -114,10 +77,6 @@ TEST(NumericsTest, SpecialValues) {
   EXPECT_EQ(Exp(-kInfinity), 0);
   EXPECT_EQ(Exp(0), 1);
   EXPECT_TRUE(std::isnan(Exp(kNan)));
-  EXPECT_EQ(Log(0.0f), -kInfinity);
-  EXPECT_EQ(Log(-0.0f), -kInfinity);
-  EXPECT_TRUE(std::isnan(Log(-1)));
-  EXPECT_EQ(Log(kInfinity), kInfinity);
   EXPECT_EQ(Tanh(kInfinity), 1);
   EXPECT_EQ(Tanh(-kInfinity), -1);
   EXPECT_EQ(Erf(-kInfinity), -1);
@@ -128,12 +87,6 @@ TEST(NumericsTest, SpecialValues) {
   }
   EXPECT_TRUE(std::isnan(Sin(kInfinity)));
   EXPECT_TRUE(std::isnan(Cos(-kInfinity)));
-  for (const float x : {0.0f, -0.0f, 1.0f, -1.0f, 0.5f, -2.0f, kInfinity, -kInfinity, kNan}) {
-    for (const float y :
-         {0.0f, -0.0f, 1.0f, -1.0f, 0.5f, 3.0f, -3.0f, 2.0f, 1e30f, kInfinity, -kInfinity, kNan}) {
-      EXPECT_TRUE(SameFloat(Pow(x, y), std::pow(x, y))) << x << " ^ " << y << ": " << Pow(x, y);
-    }
-  }
 }
 
 // The loops that kernels run, through the operations that lay their functions bare.

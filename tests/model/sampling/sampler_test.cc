@@ -9,7 +9,6 @@
 #include <map>
 #include <random>
 
-#include "kernels/exact_math.h"
 #include "model/sampling/philox.h"
 
 namespace potluck::model {
@@ -52,22 +51,6 @@ TEST(Philox, GivesTheKnownAnswers) {
             (std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(Philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
             (std::array<uint32_t, 4>{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
-}
-
-TEST(ExactMath, AgreesWithTheSystemsLibrary) {
-  std::mt19937_64 generator(7);
-  std::uniform_real_distribution<double> exponent(-700, 700);
-  for (int i = 0; i < 100000; ++i) {
-    const double x = exponent(generator);
-    const double e = std::exp(x);
-    ASSERT_NEAR(kernels::ExactExp(x), e, 1e-15 * e) << x;
-    ASSERT_NEAR(kernels::ExactLog(e), std::log(e), 4e-16 * std::max(1.0, std::abs(x))) << x;
-  }
-  EXPECT_EQ(kernels::ExactLog(1), 0);
-  EXPECT_EQ(kernels::ExactExp(0), 1);
-  EXPECT_EQ(kernels::ExactLog(0), -std::numeric_limits<double>::infinity());
-  EXPECT_TRUE(std::isnan(kernels::ExactLog(-1)));
-  EXPECT_NEAR(kernels::ExactPow(1e6, -0.37), std::pow(1e6, -0.37), 1e-17);
 }
 
 TEST(Sampler, GreedyTakesTheLargestAndOfEqualOnesTheLowestId) {
