@@ -62,15 +62,19 @@ absl::StatusOr<Json> ParseBoundedJson(std::string_view text) {
   return json;
 }
 
-absl::StatusOr<Json> ReadJsonObject(const std::string& path, uint64_t max_bytes) {
-  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, max_bytes));
+absl::StatusOr<Json> ParseJsonObject(std::string_view text, const std::string& where) {
   absl::StatusOr<Json> json = ParseBoundedJson(text);
-  if (!json.ok()) return Annotate(json.status(), path);
+  if (!json.ok()) return Annotate(json.status(), where);
   if (!json->is_object()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path, ": a JSON object is expected, not ", json->type_name()));
+        absl::StrCat(where, ": a JSON object is expected, not ", json->type_name()));
   }
   return json;
+}
+
+absl::StatusOr<Json> ReadJsonObject(const std::string& path, uint64_t max_bytes) {
+  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, max_bytes));
+  return ParseJsonObject(text, path);
 }
 
 const Json* FindKey(const Json& object, std::string_view key) {

@@ -20,7 +20,10 @@ inline constexpr int kMaxJsonDepth = 64;
 // kMaxJsonDepth, or has a key twice in one object.
 absl::StatusOr<Json> ParseBoundedJson(std::string_view text);
 
-// As ParseBoundedJson, and the top must be an object; reads at most `max_bytes` of the file, which
+// As ParseBoundedJson, and the top must be an object; `where` begins every error.
+absl::StatusOr<Json> ParseJsonObject(std::string_view text, const std::string& where);
+
+// As ParseJsonObject; reads at most `max_bytes` of the file, which
 // every error names.
 absl::StatusOr<Json> ReadJsonObject(const std::string& path, uint64_t max_bytes);
 

@@ -36,11 +36,10 @@ std::string NameOf(const std::string& path) {
   return name;
 }
 
-absl::StatusOr<ModelFile> OpenGguf(const std::string& path) {
-  POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<GgufFile> file, GgufFile::Open(path));
+ModelFile Describe(std::shared_ptr<GgufFile> file, const std::string& name) {
   ModelFile model;
   model.path = file->path();
-  model.name = NameOf(path);
+  model.name = name;
   model.format = absl::StrCat("GGUF v", file->version());
   model.config = ConfigFromGguf(*file);
   model.chat_template = ChatTemplateFromGguf(*file);
@@ -50,6 +49,29 @@ absl::StatusOr<ModelFile> OpenGguf(const std::string& path) {
   model.gguf = file;
   model.weights = std::move(file);
   return model;
+}
+
+ModelFile Describe(std::shared_ptr<SafetensorsFolder> folder, const std::string& name) {
+  ModelFile model;
+  model.path = folder->path();
+  model.name = name;
+  model.format = "safetensors";
+  model.config = folder->config();
+  if (model.config.ok()) model.config->name = name;
+  model.chat_template = folder->chat_template();
+  model.sampling_defaults = folder->sampling_defaults();
+  model.num_files = folder->num_files();
+  for (const SafetensorsTensor& tensor : folder->listed()) {
+    model.tensor_bytes += tensor.entry.size_bytes;
+  }
+  model.folder = folder;
+  model.weights = std::move(folder);
+  return model;
+}
+
+absl::StatusOr<ModelFile> OpenGguf(const std::string& path) {
+  POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<GgufFile> file, GgufFile::Open(path));
+  return Describe(std::move(file), NameOf(path));
 }
 
 // The GGUF models in a folder, sorted, each split one by its first part. Projectors of picture
@@ -98,21 +120,7 @@ absl::StatusOr<ModelFile> OpenFolder(const std::string& path) {
   }
   POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<SafetensorsFolder> folder,
                            SafetensorsFolder::Open(path));
-  ModelFile model;
-  model.path = path;
-  model.name = NameOf(path);
-  model.format = "safetensors";
-  model.config = folder->config();
-  if (model.config.ok()) model.config->name = model.name;
-  model.chat_template = folder->chat_template();
-  model.sampling_defaults = folder->sampling_defaults();
-  model.num_files = folder->num_files();
-  for (const SafetensorsTensor& tensor : folder->listed()) {
-    model.tensor_bytes += tensor.entry.size_bytes;
-  }
-  model.folder = folder;
-  model.weights = std::move(folder);
-  return model;
+  return Describe(std::move(folder), NameOf(path));
 }
 
 // Objects inside objects become dotted keys; lists stay one value.
@@ -150,15 +158,36 @@ absl::StatusOr<ModelFile> OpenModelFile(const std::string& path) {
   return OpenGguf(path);
 }
 
+absl::StatusOr<ModelFile> ModelFileFromHeaders(const std::string& name,
+                                               std::vector<std::string> headers) {
+  POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<GgufFile> file,
+                           GgufFile::FromHeaders(name, std::move(headers)));
+  return Describe(std::move(file), name);
+}
+
+absl::StatusOr<ModelFile> ModelFileFromDocuments(const std::string& name,
+                                                 std::map<std::string, std::string> documents) {
+  POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<SafetensorsFolder> folder,
+                           SafetensorsFolder::FromDocuments(name, std::move(documents)));
+  return Describe(std::move(folder), name);
+}
+
 absl::StatusOr<Vocabulary> ReadVocabulary(const ModelFile& model) {
   if (model.gguf != nullptr) return VocabularyFromGguf(*model.gguf);
-  const std::string& folder = model.folder->path();
-  std::error_code error;
-  if (!fs::exists(fs::path(folder) / "tokenizer.json", error) && !error) {
+  const SafetensorsFolder& folder = *model.folder;
+  if (!folder.HasDocument("tokenizer.json")) {
     return absl::NotFoundError(absl::StrCat(
-        folder, " has no tokenizer.json, which holds the vocabulary; fetch it into the folder"));
+        folder.path(),
+        " has no tokenizer.json, which holds the vocabulary; fetch it into the folder"));
   }
-  return VocabularyFromTokenizerFolder(folder);
+  POTLUCK_ASSIGN_OR_RETURN(const std::string tokenizer, folder.ReadDocument("tokenizer.json"));
+  std::string config;
+  if (folder.HasDocument("tokenizer_config.json")) {
+    POTLUCK_ASSIGN_OR_RETURN(config, folder.ReadDocument("tokenizer_config.json"));
+  }
+  auto vocabulary = VocabularyFromTokenizerJson(tokenizer, config);
+  if (!vocabulary.ok()) return Annotate(vocabulary.status(), folder.path());
+  return vocabulary;
 }
 
 std::vector<MetadataLine> ListMetadata(const ModelFile& model) {
@@ -178,7 +207,8 @@ std::vector<TensorLine> ListTensors(const ModelFile& model) {
   if (model.gguf != nullptr) {
     for (const GgufTensor& tensor : model.gguf->listed()) {
       lines.push_back({Printable(tensor.info.name), std::string(tensor.info.type->name),
-                       tensor.info.shape, tensor.info.size_bytes, tensor.file->path()});
+                       tensor.info.shape, tensor.info.size_bytes,
+                       tensor.file != nullptr ? tensor.file->path() : model.path});
     }
     return lines;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,15 @@ struct ModelFile {
 // one GGUF model in it. NotFound, PermissionDenied or InvalidArgument in one line that says what is
 // wrong with which file, or what to choose from.
 absl::StatusOr<ModelFile> OpenModelFile(const std::string& path);
+
+// The same without the weights: from the headers of the model's GGUF files, in order, or from the
+// documents of its folder (kFolderDocuments). `name` is its name, and stands for a path in errors.
+// The model has no weights of its own, `path` leads nowhere, and config and vocabulary are checked
+// as a file's are.
+absl::StatusOr<ModelFile> ModelFileFromHeaders(const std::string& name,
+                                               std::vector<std::string> headers);
+absl::StatusOr<ModelFile> ModelFileFromDocuments(const std::string& name,
+                                                 std::map<std::string, std::string> documents);
 
 // From the GGUF metadata or from the folder's tokenizer.json.
 absl::StatusOr<Vocabulary> ReadVocabulary(const ModelFile& model);

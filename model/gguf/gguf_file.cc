@@ -38,7 +38,7 @@ absl::StatusOr<GgufFile::Shard> GgufFile::OpenShard(const std::string& path) {
   POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
   absl::StatusOr<GgufHeader> header = ParseGgufHeader(file->bytes());
   if (!header.ok()) return Annotate(header.status(), path);
-  return Shard{std::move(file), *std::move(header)};
+  return Shard{path, std::move(file), nullptr, *std::move(header)};
 }
 
 absl::Status GgufFile::OpenShards(const std::string& path) {
@@ -80,11 +80,11 @@ absl::Status GgufFile::CheckSplit() const {
         {"split.no", i}, {"split.count", shards_.size()}, {"split.tensors.count", num_tensors}};
     for (const auto& [key, value] : expected) {
       const absl::StatusOr<int64_t> found = metadata.Int(key);
-      if (!found.ok()) return Annotate(found.status(), shards_[i].file->path());
+      if (!found.ok()) return Annotate(found.status(), shards_[i].path);
       if (static_cast<uint64_t>(*found) != value) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            shards_[i].file->path(), ": ", key, " is ", *found, " where the ", shards_.size(),
-            " parts together make ", value, "; they are not parts of one model"));
+        return absl::InvalidArgumentError(
+            absl::StrCat(shards_[i].path, ": ", key, " is ", *found, " where the ", shards_.size(),
+                         " parts together make ", value, "; they are not parts of one model"));
       }
     }
   }
@@ -95,8 +95,8 @@ absl::Status GgufFile::ListTensors() {
   for (const Shard& shard : shards_) {
     for (const GgufTensorInfo& info : shard.header.tensors) {
       if (!listed_index_.emplace(info.name, listed_.size()).second) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            shard.file->path(), ": tensor ", ToAbsl(info.name), " is in another part, too"));
+        return absl::InvalidArgumentError(
+            absl::StrCat(shard.path, ": tensor ", ToAbsl(info.name), " is in another part, too"));
       }
       listed_.push_back({info, shard.file});
     }
@@ -106,6 +106,7 @@ absl::Status GgufFile::ListTensors() {
 
 void GgufFile::MakeWeights() {
   for (const GgufTensor& tensor : listed_) {
+    if (tensor.file == nullptr) continue;
     const std::optional<kernels::DType> dtype = kernels::DTypeFromGguf(tensor.info.type->number);
     if (!dtype) continue;
     WeightTensor weight;
@@ -130,6 +131,35 @@ absl::StatusOr<std::shared_ptr<GgufFile>> GgufFile::Open(const std::string& path
   return file;
 }
 
+absl::StatusOr<std::shared_ptr<GgufFile>> GgufFile::FromHeaders(const std::string& name,
+                                                                std::vector<std::string> headers) {
+  std::shared_ptr<GgufFile> file(new GgufFile());
+  for (std::string& text : headers) {
+    auto kept = std::make_unique<const std::string>(std::move(text));
+    absl::StatusOr<GgufHeader> header =
+        ParseGgufHeaderAlone(std::as_bytes(std::span(kept->data(), kept->size())));
+    if (!header.ok()) return Annotate(header.status(), name);
+    file->shards_.push_back({name, nullptr, std::move(kept), *std::move(header)});
+  }
+  if (file->shards_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(name, " has no GGUF header"));
+  }
+  if (file->shards_.size() > 1) POTLUCK_RETURN_IF_ERROR(file->CheckSplit());
+  POTLUCK_RETURN_IF_ERROR(file->ListTensors());
+  return file;
+}
+
+std::vector<GgufFile::Part> GgufFile::parts() const {
+  std::vector<Part> parts;
+  for (const Shard& shard : shards_) {
+    const auto bytes = shard.file != nullptr
+                           ? shard.file->bytes()
+                           : std::as_bytes(std::span(shard.text->data(), shard.text->size()));
+    parts.push_back({bytes.first(shard.header.size_bytes), shard.file});
+  }
+  return parts;
+}
+
 const GgufTensor* GgufFile::FindListed(std::string_view name) const {
   const auto found = listed_index_.find(name);
   return found == listed_index_.end() ? nullptr : &listed_[found->second];
@@ -145,6 +175,10 @@ absl::StatusOr<const WeightTensor*> GgufFile::Get(std::string_view name) const {
   const GgufTensor* listed = FindListed(name);
   if (listed == nullptr) {
     return absl::NotFoundError(absl::StrCat(path(), " has no tensor ", ToAbsl(name)));
+  }
+  if (listed->file == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path(), ": tensor ", ToAbsl(name), " is not at hand, only the header is"));
   }
   return absl::UnimplementedError(absl::StrCat(listed->file->path(), ": tensor ", ToAbsl(name),
                                                " is stored as ", ToAbsl(listed->info.type->name),

@@ -30,7 +30,7 @@ std::optional<SplitGgufName> ParseSplitGgufName(const std::string& path);
 // A tensor as the file lists it, of whatever type.
 struct GgufTensor {
   GgufTensorInfo info;
-  std::shared_ptr<const MappedFile> file;
+  std::shared_ptr<const MappedFile> file;  // null where only headers are there
 };
 
 // Thread-safe.
@@ -41,11 +41,23 @@ class GgufFile : public WeightSource {
   // that is not sound; each names the path.
   static absl::StatusOr<std::shared_ptr<GgufFile>> Open(const std::string& path);
 
+  // From the headers of the model's files alone, in order; `name` stands for a path in errors.
+  // There are no weights, only what is listed.
+  static absl::StatusOr<std::shared_ptr<GgufFile>> FromHeaders(const std::string& name,
+                                                               std::vector<std::string> headers);
+
   // Of the first part, which holds everything but the tensors.
   const GgufMetadata& metadata() const { return shards_.front().header.metadata; }
   uint32_t version() const { return shards_.front().header.version; }
-  const std::string& path() const { return shards_.front().file->path(); }
+  const std::string& path() const { return shards_.front().path; }
   int num_files() const { return static_cast<int>(shards_.size()); }
+
+  // The header of each file, and the file; null where only headers are there.
+  struct Part {
+    std::span<const std::byte> header;
+    std::shared_ptr<const MappedFile> file;
+  };
+  std::vector<Part> parts() const;
 
   // Every tensor in file order, as stored: fused ones whole, unsupported types included.
   std::span<const GgufTensor> listed() const { return listed_; }
@@ -58,7 +70,9 @@ class GgufFile : public WeightSource {
 
  private:
   struct Shard {
-    std::shared_ptr<const MappedFile> file;
+    std::string path;
+    std::shared_ptr<const MappedFile> file;  // else `text` holds the header alone
+    std::unique_ptr<const std::string> text;
     GgufHeader header;
   };
 

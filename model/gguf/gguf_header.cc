@@ -329,8 +329,10 @@ absl::StatusOr<std::vector<std::string_view>> GgufMetadata::Strings(std::string_
   return Typed(*this, key, "an array of strings", &GgufValue::Strings);
 }
 
-absl::StatusOr<GgufHeader> ParseGgufHeader(std::span<const std::byte> file) {
-  Cursor cursor(file);
+namespace {
+
+absl::StatusOr<GgufHeader> ParseHeader(std::span<const std::byte> bytes, uint64_t file_bytes) {
+  Cursor cursor(bytes);
   GgufHeader header;
   POTLUCK_ASSIGN_OR_RETURN(header.version, ReadVersion(cursor));
   POTLUCK_ASSIGN_OR_RETURN(const uint64_t tensor_count, cursor.Read<uint64_t>("the tensor count"));
@@ -352,8 +354,19 @@ absl::StatusOr<GgufHeader> ParseGgufHeader(std::span<const std::byte> file) {
     }
     header.tensors.push_back(std::move(info));
   }
-  POTLUCK_RETURN_IF_ERROR(PlaceTensors(cursor.position(), file.size(), alignment, header.tensors));
+  header.size_bytes = cursor.position();
+  POTLUCK_RETURN_IF_ERROR(PlaceTensors(header.size_bytes, file_bytes, alignment, header.tensors));
   return header;
+}
+
+}  // namespace
+
+absl::StatusOr<GgufHeader> ParseGgufHeader(std::span<const std::byte> file) {
+  return ParseHeader(file, file.size());
+}
+
+absl::StatusOr<GgufHeader> ParseGgufHeaderAlone(std::span<const std::byte> header) {
+  return ParseHeader(header, std::numeric_limits<int64_t>::max());
 }
 
 }  // namespace potluck::model

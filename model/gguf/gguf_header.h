@@ -58,10 +58,14 @@ struct GgufHeader {
   uint32_t version;
   GgufMetadata metadata;
   std::vector<GgufTensorInfo> tensors;  // in the file's order
+  uint64_t size_bytes;                  // of the header: what comes before padding and tensors
 };
 
 // `file` is the whole file. InvalidArgument says what is wrong and at which byte or in which key or
 // tensor. Time and memory are linear in the header's real bytes. Borrows `file`.
 absl::StatusOr<GgufHeader> ParseGgufHeader(std::span<const std::byte> file);
+// Where only the header is at hand, the tensors are elsewhere: they must follow one another, but
+// not end within `header`.
+absl::StatusOr<GgufHeader> ParseGgufHeaderAlone(std::span<const std::byte> header);
 
 }  // namespace potluck::model

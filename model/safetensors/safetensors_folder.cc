@@ -15,9 +15,6 @@
 namespace potluck::model {
 namespace {
 
-constexpr uint64_t kMaxConfigBytes = uint64_t{4} << 20;
-constexpr uint64_t kMaxTokenizerConfigBytes = uint64_t{32} << 20;
-constexpr uint64_t kMaxTemplateBytes = uint64_t{4} << 20;
 constexpr uint64_t kMaxIndexBytes = uint64_t{32} << 20;
 
 std::optional<kernels::DType> WeightType(std::string_view dtype) {
@@ -25,6 +22,12 @@ std::optional<kernels::DType> WeightType(std::string_view dtype) {
   if (dtype == "F16") return kernels::DType::kF16;
   if (dtype == "BF16") return kernels::DType::kBF16;
   return std::nullopt;
+}
+
+uint64_t MaxDocumentBytes(std::string_view name) {
+  if (name == "tokenizer.json") return uint64_t{96} << 20;
+  if (name == "tokenizer_config.json") return uint64_t{32} << 20;
+  return uint64_t{4} << 20;
 }
 
 // A template as text, or the one called "default" (else the first) of a list of named ones.
@@ -57,9 +60,25 @@ bool SafetensorsFolder::HasFile(std::string_view name) const {
   return std::filesystem::exists(File(name), error);
 }
 
+bool SafetensorsFolder::HasDocument(std::string_view name) const {
+  return documents_ ? documents_->contains(name) : HasFile(name);
+}
+
+absl::StatusOr<std::string> SafetensorsFolder::ReadDocument(std::string_view name) const {
+  if (!documents_) return ReadFile(File(name), MaxDocumentBytes(name));
+  const auto found = documents_->find(name);
+  if (found != documents_->end()) return found->second;
+  return absl::NotFoundError(absl::StrCat(path_, " has no ", ToAbsl(name)));
+}
+
+absl::StatusOr<Json> SafetensorsFolder::ReadJsonDocument(std::string_view name) const {
+  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadDocument(name));
+  return ParseJsonObject(text, File(name));
+}
+
 absl::Status SafetensorsFolder::ReadConfigs() {
-  if (HasFile("config.json")) {
-    POTLUCK_ASSIGN_OR_RETURN(config_json_, ReadJsonObject(File("config.json"), kMaxConfigBytes));
+  if (HasDocument("config.json")) {
+    POTLUCK_ASSIGN_OR_RETURN(config_json_, ReadJsonDocument("config.json"));
     config_ = ConfigFromHf(config_json_);
     if (!config_.ok()) config_ = Annotate(config_.status(), File("config.json"));
     if (config_.ok()) config_->name = std::filesystem::path(path_).filename().string();
@@ -68,25 +87,21 @@ absl::Status SafetensorsFolder::ReadConfigs() {
         path_, " has no config.json, which says what model it is; fetch the folder again"));
   }
   Json generation;
-  if (HasFile("generation_config.json")) {
-    POTLUCK_ASSIGN_OR_RETURN(generation,
-                             ReadJsonObject(File("generation_config.json"), kMaxConfigBytes));
+  if (HasDocument("generation_config.json")) {
+    POTLUCK_ASSIGN_OR_RETURN(generation, ReadJsonDocument("generation_config.json"));
   }
   sampling_defaults_ = SamplingDefaultsFromHf(generation, config_json_);
   return absl::OkStatus();
 }
 
 absl::Status SafetensorsFolder::ReadChatTemplate() {
-  if (HasFile("chat_template.jinja")) {
-    POTLUCK_ASSIGN_OR_RETURN(chat_template_,
-                             ReadFile(File("chat_template.jinja"), kMaxTemplateBytes));
+  if (HasDocument("chat_template.jinja")) {
+    POTLUCK_ASSIGN_OR_RETURN(chat_template_, ReadDocument("chat_template.jinja"));
     return absl::OkStatus();
   }
-  for (const auto& [name, max_bytes] :
-       {std::pair("chat_template.json", kMaxTemplateBytes),
-        std::pair("tokenizer_config.json", kMaxTokenizerConfigBytes)}) {
-    if (!HasFile(name)) continue;
-    POTLUCK_ASSIGN_OR_RETURN(const Json json, ReadJsonObject(File(name), max_bytes));
+  for (const char* name : {"chat_template.json", "tokenizer_config.json"}) {
+    if (!HasDocument(name)) continue;
+    POTLUCK_ASSIGN_OR_RETURN(const Json json, ReadJsonDocument(name));
     chat_template_ = TemplateIn(FindKey(json, "chat_template"));
     if (chat_template_) return absl::OkStatus();
   }
@@ -193,6 +208,19 @@ absl::StatusOr<std::shared_ptr<SafetensorsFolder>> SafetensorsFolder::Open(
   POTLUCK_RETURN_IF_ERROR(folder->ReadChatTemplate());
   POTLUCK_RETURN_IF_ERROR(folder->OpenWeights());
   POTLUCK_RETURN_IF_ERROR(folder->MakeWeights());
+  return folder;
+}
+
+absl::StatusOr<std::shared_ptr<SafetensorsFolder>> SafetensorsFolder::FromDocuments(
+    const std::string& path, std::map<std::string, std::string> documents) {
+  std::shared_ptr<SafetensorsFolder> folder(new SafetensorsFolder(path));
+  folder->documents_.emplace();
+  for (const std::string_view name : kFolderDocuments) {
+    const auto found = documents.find(std::string(name));
+    if (found != documents.end()) folder->documents_->emplace(name, std::move(found->second));
+  }
+  POTLUCK_RETURN_IF_ERROR(folder->ReadConfigs());
+  POTLUCK_RETURN_IF_ERROR(folder->ReadChatTemplate());
   return folder;
 }
 

@@ -6,6 +6,7 @@
 // is an error when it is asked for. Source: docs/formats.md.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,6 +30,11 @@ struct SafetensorsTensor {
   std::shared_ptr<const MappedFile> file;
 };
 
+// The files of a folder that hold everything but weights, as far as they are read.
+inline constexpr std::string_view kFolderDocuments[] = {
+    "config.json",           "generation_config.json", "tokenizer.json",
+    "tokenizer_config.json", "chat_template.jinja",    "chat_template.json"};
+
 // Thread-safe.
 class SafetensorsFolder : public WeightSource {
  public:
@@ -36,7 +42,15 @@ class SafetensorsFolder : public WeightSource {
   // a shard; InvalidArgument for a file that is not sound. Each names the file.
   static absl::StatusOr<std::shared_ptr<SafetensorsFolder>> Open(const std::string& path);
 
+  // From the texts of its documents alone, by their names in kFolderDocuments; `path` stands for it
+  // in errors. There are no weights.
+  static absl::StatusOr<std::shared_ptr<SafetensorsFolder>> FromDocuments(
+      const std::string& path, std::map<std::string, std::string> documents);
+
   const std::string& path() const { return path_; }
+  // A document's text. NotFound where the folder has none of that name.
+  absl::StatusOr<std::string> ReadDocument(std::string_view name) const;
+  bool HasDocument(std::string_view name) const;
   const absl::StatusOr<ModelConfig>& config() const { return config_; }
   const Json& config_json() const { return config_json_; }  // null where there is none
   const SamplingDefaults& sampling_defaults() const { return sampling_defaults_; }
@@ -56,6 +70,7 @@ class SafetensorsFolder : public WeightSource {
   explicit SafetensorsFolder(std::string path) : path_(std::move(path)) {}
   std::string File(std::string_view name) const;
   bool HasFile(std::string_view name) const;
+  absl::StatusOr<Json> ReadJsonDocument(std::string_view name) const;
   absl::Status ReadConfigs();
   absl::Status ReadChatTemplate();
   absl::Status OpenWeights();
@@ -64,6 +79,8 @@ class SafetensorsFolder : public WeightSource {
   absl::Status MakeWeights();
 
   std::string path_;
+  // Set where the folder is not a real one.
+  std::optional<std::map<std::string, std::string, std::less<>>> documents_;
   Json config_json_;
   absl::StatusOr<ModelConfig> config_ = absl::UnknownError("not read");
   SamplingDefaults sampling_defaults_;

@@ -7,7 +7,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "common/files.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "model/bounded_json.h"
@@ -18,7 +17,6 @@ namespace {
 
 // Ids may leave gaps, but not so many that a few bytes of JSON ask for gigabytes.
 constexpr size_t kMaxGaps = 1 << 16;
-constexpr uint64_t kMaxConfigBytes = 16 << 20;
 
 absl::Status Invalid(absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat("tokenizer.json: ", problem));
@@ -252,16 +250,6 @@ absl::StatusOr<Vocabulary> VocabularyFromTokenizerJson(std::string_view tokenize
     config = *std::move(parsed);
   }
   return Reader(*root).Read(config);
-}
-
-absl::StatusOr<Vocabulary> VocabularyFromTokenizerFolder(const std::string& folder) {
-  POTLUCK_ASSIGN_OR_RETURN(const std::string tokenizer,
-                           ReadFile(folder + "/tokenizer.json", kMaxTokenizerJsonBytes));
-  auto config = ReadFile(folder + "/tokenizer_config.json", kMaxConfigBytes);
-  if (!config.ok() && !absl::IsNotFound(config.status())) return config.status();
-  auto vocabulary = VocabularyFromTokenizerJson(tokenizer, config.ok() ? *config : "");
-  if (!vocabulary.ok()) return Annotate(vocabulary.status(), folder);
-  return vocabulary;
 }
 
 }  // namespace potluck::model

@@ -27,7 +27,4 @@ inline constexpr size_t kMaxTokenizerJsonBytes = size_t{96} << 20;
 absl::StatusOr<Vocabulary> VocabularyFromTokenizerJson(std::string_view tokenizer_json,
                                                        std::string_view tokenizer_config_json);
 
-// From a model's folder. NotFound where it has no tokenizer.json.
-absl::StatusOr<Vocabulary> VocabularyFromTokenizerFolder(const std::string& folder);
-
 }  // namespace potluck::model

@@ -69,6 +69,52 @@ TEST_F(ModelFileTest, OpensHuggingFaceFolder) {
   ExpectError(folder_ + "/model.safetensors", "name its folder");
 }
 
+TEST_F(ModelFileTest, AHeaderAloneTellsAllButTheWeights) {
+  const std::string bytes = Llama();
+  Write("small-q8.gguf", bytes);
+  const auto whole = OpenModelFile(folder_ + "/small-q8.gguf");
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const size_t header_bytes = whole->gguf->parts()[0].header.size();
+  ASSERT_LT(header_bytes, bytes.size());
+  const auto model = ModelFileFromHeaders("small-q8", {bytes.substr(0, header_bytes)});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->name, whole->name);
+  EXPECT_EQ(model->format, whole->format);
+  ASSERT_TRUE(model->config.ok()) << model->config.status();
+  EXPECT_EQ(model->config->tied_embeddings, whole->config->tied_embeddings);
+  EXPECT_EQ(model->config->vocab_size, 3);
+  EXPECT_EQ(model->chat_template, "{{ messages }}");
+  EXPECT_EQ(model->tensor_bytes, whole->tensor_bytes);
+  EXPECT_EQ(ReadVocabulary(*model)->tokens.size(), 3u);
+  EXPECT_EQ(ListTensors(*model)[0].name, "token_embd.weight");
+  EXPECT_TRUE(model->weights->tensors().empty());
+  EXPECT_TRUE(absl::IsFailedPrecondition(model->weights->Get("token_embd.weight").status()));
+  EXPECT_TRUE(absl::IsNotFound(model->weights->Get("no.weight").status()));
+  // One byte less is no header, and neither is nothing.
+  EXPECT_FALSE(ModelFileFromHeaders("small", {bytes.substr(0, header_bytes - 1)}).ok());
+  EXPECT_FALSE(ModelFileFromHeaders("small", {}).ok());
+  // Two headers of models that have nothing to do with each other.
+  const std::string header = bytes.substr(0, header_bytes);
+  EXPECT_THAT(std::string(ModelFileFromHeaders("small", {header, header}).status().message()),
+              HasSubstr("split.no"));
+}
+
+TEST_F(ModelFileTest, DocumentsTellAllButTheWeights) {
+  const auto model = ModelFileFromDocuments("small", {{"config.json", kSmallLlamaJson},
+                                                      {"generation_config.json", R"({"top_k": 7})"},
+                                                      {"chat_template.jinja", "{{ messages }}"},
+                                                      {"../config.json", "ignored"}});
+  ASSERT_TRUE(model.ok()) << model.status();
+  ASSERT_TRUE(model->config.ok()) << model->config.status();
+  EXPECT_EQ(model->config->name, "small");
+  EXPECT_EQ(model->sampling_defaults.top_k, 7);
+  EXPECT_EQ(model->chat_template, "{{ messages }}");
+  EXPECT_TRUE(absl::IsNotFound(ReadVocabulary(*model).status()));
+  EXPECT_TRUE(absl::IsNotFound(model->weights->Get("output_norm.weight").status()));
+  const auto broken = ModelFileFromDocuments("small", {{"config.json", "[1]"}});
+  EXPECT_THAT(std::string(broken.status().message()), HasSubstr("small/config.json"));
+}
+
 TEST_F(ModelFileTest, FindsTheOneModelInAFolder) {
   ExpectError(folder_, "is not a model folder");
   Write(

@@ -192,11 +192,6 @@ TEST(TokenizerJson, RefusesWhatIsNoJson) {
   EXPECT_FALSE(VocabularyFromTokenizerJson(Small().dump(), "{").ok());
 }
 
-TEST(TokenizerJson, AFolderWithoutOneIsNotFound) {
-  const auto vocabulary = VocabularyFromTokenizerFolder(testing::TempDir() + "/no such folder");
-  EXPECT_TRUE(absl::IsNotFound(vocabulary.status())) << vocabulary.status();
-}
-
 // A pattern that backtracks without end on a text made for it: an error, and soon.
 TEST(TokenizerJson, EndlessPatternsEnd) {
   Json json = Small();
