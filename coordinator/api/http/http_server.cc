@@ -1,0 +1,512 @@
+#include "coordinator/api/http/http_server.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/status.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <chrono>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/host_port.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+
+namespace potluck::coordinator {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using beast::error_code;
+
+constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
+// After a failed accept (no descriptors left): connections that end give some back.
+constexpr std::chrono::milliseconds kAcceptPause(100);
+// How long a client may go on sending after its connection's last answer.
+constexpr std::chrono::seconds kLinger(2);
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+std::string AddressOf(const tcp::endpoint& endpoint) {
+  return JoinHostPort(endpoint.address().to_string(), endpoint.port());
+}
+
+std::string Head(int status, std::string_view content_type, const HttpHeaders& headers,
+                 std::string_view framing, bool keep_alive) {
+  std::string head =
+      absl::StrCat("HTTP/1.1 ", status, " ",
+                   ToAbsl(std::string(http::obsolete_reason(static_cast<http::status>(status)))),
+                   "\r\nContent-Type: ", ToAbsl(content_type), "\r\n", ToAbsl(framing));
+  for (const auto& [name, value] : headers) absl::StrAppend(&head, name, ": ", value, "\r\n");
+  absl::StrAppend(&head, keep_alive ? "" : "Connection: close\r\n", "\r\n");
+  return head;
+}
+
+class Exchange;
+
+// What outlives the server where an answer is still held: the sockets need their io_context.
+struct Shared {
+  explicit Shared(const HttpServerOptions& o, Executor& e, HttpServer::Handler h)
+      : options(o), executor(e), handler(std::move(h)) {}
+  asio::io_context io{1};
+  const HttpServerOptions options;
+  Executor& executor;
+  const HttpServer::Handler handler;
+  std::atomic<int> connections = 0;
+
+  // Runs `task` on the io thread; drops it once the server has gone.
+  template <typename Task>
+  void OnIoThread(Task task) {
+    std::lock_guard lock(mutex);
+    if (!closed) asio::post(io, std::move(task));
+  }
+  std::mutex mutex;
+  bool closed = false;  // guarded by mutex
+};
+
+// One socket: requests come in one after the other, each is answered before the next is read. Lives
+// on the io thread.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(std::shared_ptr<Shared> shared, tcp::socket socket)
+      : shared_(std::move(shared)), stream_(std::move(socket)) {
+    error_code ignored;
+    stream_.socket().set_option(tcp::no_delay(true), ignored);
+    const tcp::endpoint peer = stream_.socket().remote_endpoint(ignored);
+    peer_ = AddressOf(peer);
+    loopback_ = peer.address().is_loopback();
+    ++shared_->connections;
+  }
+  ~Connection() { --shared_->connections; }
+
+  Shared& shared() { return *shared_; }
+  std::shared_ptr<Shared> shared_owner() const { return shared_; }
+
+  void ReadRequest() {
+    parser_.emplace();
+    parser_->header_limit(static_cast<uint32_t>(shared_->options.max_header_bytes));
+    parser_->body_limit(shared_->options.max_body_bytes);
+    stream_.expires_after(absl::ToChronoMilliseconds(shared_->options.request_timeout));
+    http::async_read_header(
+        stream_, buffer_, *parser_,
+        [self = shared_from_this()](error_code error, size_t) { self->OnHeader(error); });
+  }
+  void Refuse(int status, std::string_view text) {
+    keep_alive_ = false;
+    exchange_.reset();
+    Enqueue(absl::StrCat(
+        Head(status, kPlainText, {}, absl::StrCat("Content-Length: ", text.size(), "\r\n"), false),
+        ToAbsl(text)));
+    FinishAnswer();
+  }
+
+  void Enqueue(std::string bytes) {
+    queue_.push_back(std::move(bytes));
+    if (!writing_) WriteNext();
+  }
+  // No more of this answer follows.
+  void FinishAnswer() {
+    answered_ = true;
+    if (!writing_) AfterAnswer();
+  }
+  void Break() {
+    error_code ignored;
+    stream_.socket().close(ignored);
+  }
+  bool keep_alive() const { return keep_alive_; }
+
+ private:
+  void OnHeader(error_code error);
+  void ReadBody();
+  void OnRequest(error_code error);
+  // Whether reading a request failed; says so where the client may still listen.
+  bool Failed(error_code error);
+  HttpRequest TakeRequest();
+  void WatchForClose();
+  void OnReadable(error_code error);
+  void WriteNext();
+  void AfterAnswer();
+  // A connection that is closed with input unread is reset, and the answer may be lost with it.
+  void DiscardInput();
+  void ClientIsGone();
+
+  const std::shared_ptr<Shared> shared_;
+  beast::tcp_stream stream_;
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::string_body>> parser_;
+  std::string peer_;
+  bool loopback_ = false;
+  bool keep_alive_ = false;
+  bool writing_ = false;
+  bool answered_ = false;
+  std::deque<std::string> queue_;
+  std::array<char, 4096> discarded_;
+  std::weak_ptr<Exchange> exchange_;  // of the request that is being answered
+};
+
+class Exchange final : public HttpExchange, public std::enable_shared_from_this<Exchange> {
+ public:
+  Exchange(std::shared_ptr<Connection> connection, HttpRequest request, bool is_http_1_1)
+      : shared_(connection->shared_owner()),
+        connection_(std::move(connection)),
+        request_(std::move(request)),
+        chunked_(is_http_1_1),
+        keep_alive_(connection_->keep_alive()) {}
+
+  ~Exchange() override {
+    if (state_ == State::kOpen) {
+      Respond(500, kPlainText, "The server gave no answer to this request.\n", {});
+    } else if (state_ == State::kStreaming) {
+      OnIoThread([](Connection& connection) { connection.Break(); });
+    }
+    // The connection dies on its own thread.
+    shared_->OnIoThread([connection = std::move(connection_)]() {});
+  }
+
+  const HttpRequest& request() const override { return request_; }
+
+  void Respond(int status, std::string_view content_type, std::string body,
+               HttpHeaders headers) override {
+    state_ = State::kDone;
+    std::string bytes = Head(status, content_type, headers,
+                             absl::StrCat("Content-Length: ", body.size(), "\r\n"), keep_alive_);
+    if (request_.method != "HEAD") bytes += body;
+    OnIoThread([bytes = std::move(bytes)](Connection& connection) mutable {
+      connection.Enqueue(std::move(bytes));
+      connection.FinishAnswer();
+    });
+  }
+
+  void BeginStream(int status, std::string_view content_type, HttpHeaders headers) override {
+    state_ = State::kStreaming;
+    Push(Head(status, content_type, headers, chunked_ ? "Transfer-Encoding: chunked\r\n" : "",
+              keep_alive_ && chunked_));
+  }
+  void Write(std::string bytes) override {
+    if (bytes.empty()) return;
+    if (chunked_) {
+      bytes = absl::StrCat(absl::Hex(bytes.size()), "\r\n", bytes, "\r\n");
+    }
+    Push(std::move(bytes));
+  }
+  void End() override {
+    state_ = State::kDone;
+    OnIoThread([last = std::string(chunked_ ? "0\r\n\r\n" : "")](Connection& connection) mutable {
+      if (!last.empty()) connection.Enqueue(std::move(last));
+      connection.FinishAnswer();
+    });
+  }
+
+  size_t queued_bytes() const override { return queued_bytes_; }
+  void OnDrained(absl::AnyInvocable<void()> drained) override {
+    std::lock_guard lock(mutex_);
+    drained_ = std::make_shared<absl::AnyInvocable<void()>>(std::move(drained));
+  }
+  void OnGone(absl::AnyInvocable<void()> gone) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (!is_gone_) {
+        gone_ = std::move(gone);
+        return;
+      }
+    }
+    shared_->executor.Post(std::move(gone));
+  }
+
+  // From the io thread.
+  void Written() {
+    queued_bytes_ = 0;
+    std::shared_ptr<absl::AnyInvocable<void()>> drained;
+    {
+      std::lock_guard lock(mutex_);
+      drained = drained_;
+    }
+    if (drained) shared_->executor.Post([drained]() { (*drained)(); });
+  }
+  void ClientIsGone() {
+    absl::AnyInvocable<void()> gone;
+    {
+      std::lock_guard lock(mutex_);
+      is_gone_ = true;
+      std::swap(gone, gone_);
+      drained_.reset();
+    }
+    if (gone) shared_->executor.Post(std::move(gone));
+  }
+
+ private:
+  enum class State { kOpen, kStreaming, kDone };
+
+  void Push(std::string bytes) {
+    queued_bytes_ += bytes.size();
+    OnIoThread([bytes = std::move(bytes)](Connection& connection) mutable {
+      connection.Enqueue(std::move(bytes));
+    });
+  }
+  template <typename F>
+  void OnIoThread(F f) {
+    asio::post(shared_->io,
+               [connection = connection_, f = std::move(f)]() mutable { f(*connection); });
+  }
+
+  const std::shared_ptr<Shared> shared_;
+  std::shared_ptr<Connection> connection_;
+  const HttpRequest request_;
+  const bool chunked_;
+  const bool keep_alive_;
+  std::atomic<State> state_ = State::kOpen;
+  std::atomic<size_t> queued_bytes_ = 0;
+  std::mutex mutex_;
+  bool is_gone_ = false;                                 // guarded by mutex_
+  absl::AnyInvocable<void()> gone_;                      // guarded by mutex_
+  std::shared_ptr<absl::AnyInvocable<void()>> drained_;  // guarded by mutex_
+};
+
+bool Connection::Failed(error_code error) {
+  if (!error) return false;
+  if (error == http::error::header_limit) {
+    Refuse(431, "The header is too long.\n");
+  } else if (error == http::error::body_limit) {
+    Refuse(413, "The body is too long.\n");
+  } else if (error.category() == make_error_code(http::error::bad_method).category() &&
+             error != http::error::end_of_stream && error != http::error::partial_message) {
+    Refuse(400, absl::StrCat("This is no HTTP/1.1 request: ", error.message(), ".\n"));
+  } else {
+    Break();
+  }
+  return true;
+}
+
+void Connection::OnHeader(error_code error) {
+  if (Failed(error)) return;
+  if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return ReadBody();
+  asio::async_write(stream_, asio::buffer(kContinue),
+                    [self = shared_from_this()](error_code failed, size_t) {
+                      if (!self->Failed(failed)) self->ReadBody();
+                    });
+}
+
+void Connection::ReadBody() {
+  http::async_read(
+      stream_, buffer_, *parser_,
+      [self = shared_from_this()](error_code error, size_t) { self->OnRequest(error); });
+}
+
+HttpRequest Connection::TakeRequest() {
+  auto& message = parser_->get();
+  HttpRequest request;
+  request.method = std::string(message.method_string());
+  const std::string target(message.target());
+  const size_t mark = target.find('?');
+  request.path = target.substr(0, mark);
+  if (mark != std::string::npos) request.query = target.substr(mark + 1);
+  for (const auto& field : message) {
+    request.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+  }
+  request.body = std::move(message.body());
+  request.peer = peer_;
+  request.loopback = loopback_;
+  return request;
+}
+
+void Connection::OnRequest(error_code error) {
+  if (Failed(error)) return;
+  stream_.expires_never();
+  const bool is_http_1_1 = parser_->get().version() >= 11;
+  keep_alive_ = is_http_1_1 && parser_->get().keep_alive();
+  answered_ = false;
+  auto exchange = std::make_shared<Exchange>(shared_from_this(), TakeRequest(), is_http_1_1);
+  exchange_ = exchange;
+  WatchForClose();
+  shared_->executor.Post([shared = shared_, exchange = std::move(exchange)]() mutable {
+    shared->handler(std::move(exchange));
+  });
+}
+
+void Connection::WatchForClose() {
+  stream_.socket().async_wait(tcp::socket::wait_read, [weak = weak_from_this()](error_code error) {
+    if (auto self = weak.lock()) self->OnReadable(error);
+  });
+}
+
+void Connection::OnReadable(error_code error) {
+  if (error == asio::error::operation_aborted || answered_) return;
+  char byte;
+  const ssize_t count = recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  // More than nothing is the next request, which waits for its turn.
+  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) ClientIsGone();
+}
+
+void Connection::ClientIsGone() {
+  if (auto exchange = exchange_.lock()) exchange->ClientIsGone();
+  Break();
+}
+
+void Connection::WriteNext() {
+  writing_ = true;
+  stream_.expires_after(absl::ToChronoMilliseconds(shared_->options.stall_timeout));
+  asio::async_write(stream_, asio::buffer(queue_.front()),
+                    [self = shared_from_this()](error_code error, size_t) {
+                      self->writing_ = false;
+                      self->stream_.expires_never();
+                      self->queue_.pop_front();
+                      if (error) {
+                        self->queue_.clear();
+                        return self->ClientIsGone();
+                      }
+                      if (!self->queue_.empty()) return self->WriteNext();
+                      if (auto exchange = self->exchange_.lock()) exchange->Written();
+                      if (self->answered_) self->AfterAnswer();
+                    });
+}
+
+void Connection::AfterAnswer() {
+  exchange_.reset();
+  error_code ignored;
+  stream_.socket().cancel(ignored);
+  if (keep_alive_ && stream_.socket().is_open()) return ReadRequest();
+  stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  stream_.expires_after(kLinger);
+  DiscardInput();
+}
+
+void Connection::DiscardInput() {
+  stream_.async_read_some(asio::buffer(discarded_),
+                          [self = shared_from_this()](error_code error, size_t) {
+                            if (!error) self->DiscardInput();
+                          });
+}
+
+class BeastServer final : public HttpServer {
+ public:
+  BeastServer(const HttpServerOptions& options, Executor& executor, Handler handler)
+      : shared_(std::make_shared<Shared>(options, executor, std::move(handler))) {}
+
+  ~BeastServer() override {
+    // With every socket closed the io thread has nothing left to do and ends.
+    asio::post(shared_->io, [this]() {
+      error_code ignored;
+      for (auto& acceptor : acceptors_) acceptor->close(ignored);
+      for (const auto& weak : connections_) {
+        if (auto connection = weak.lock()) connection->Break();
+      }
+    });
+    if (thread_.joinable()) thread_.join();
+    {
+      std::lock_guard lock(shared_->mutex);
+      shared_->closed = true;
+    }
+    shared_->io.restart();
+    shared_->io.poll();
+  }
+
+  absl::Status Listen(const std::string& address) {
+    POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(address));
+    error_code error;
+    tcp::resolver resolver(shared_->io);
+    const auto found =
+        resolver.resolve(at.host, std::to_string(at.port), tcp::resolver::passive, error);
+    if (error || found.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot listen on ", address, ": ", error.message()));
+    }
+    const tcp::endpoint endpoint = found.begin()->endpoint();
+    auto acceptor = std::make_unique<tcp::acceptor>(shared_->io);
+    acceptor->open(endpoint.protocol(), error);
+    if (!error) acceptor->set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error && endpoint.address().is_v6()) {
+      acceptor->set_option(asio::ip::v6_only(true), error);
+    }
+    if (!error) acceptor->bind(endpoint, error);
+    if (!error) acceptor->listen(tcp::acceptor::max_listen_connections, error);
+    if (error == asio::error::address_in_use) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(address, " is taken by another program; choose another with --http"));
+    }
+    if (error == asio::error::access_denied) {
+      return absl::PermissionDeniedError(
+          absl::StrCat("may not listen on ", address, "; ports below 1024 need more rights"));
+    }
+    if (error) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", address, ": ", error.message()));
+    }
+    addresses_.push_back(AddressOf(acceptor->local_endpoint(error)));
+    acceptors_.push_back(std::move(acceptor));
+    return absl::OkStatus();
+  }
+
+  void Run() {
+    for (auto& acceptor : acceptors_) Accept(*acceptor);
+    thread_ = std::thread([shared = shared_]() { shared->io.run(); });
+  }
+
+  const std::vector<std::string>& addresses() const override { return addresses_; }
+
+ private:
+  void Accept(tcp::acceptor& acceptor) {
+    acceptor.async_accept([this, &acceptor](error_code error, tcp::socket socket) {
+      if (!acceptor.is_open()) return;
+      if (error) return AcceptLater(acceptor);
+      auto connection = std::make_shared<Connection>(shared_, std::move(socket));
+      std::erase_if(connections_, [](const auto& weak) { return weak.expired(); });
+      connections_.push_back(connection);
+      if (shared_->connections > shared_->options.max_connections) {
+        connection->Refuse(503, "There are too many connections. Try again later.\n");
+      } else {
+        connection->ReadRequest();
+      }
+      Accept(acceptor);
+    });
+  }
+  void AcceptLater(tcp::acceptor& acceptor) {
+    auto timer = std::make_shared<asio::steady_timer>(shared_->io, kAcceptPause);
+    timer->async_wait([this, &acceptor, timer](error_code) {
+      if (acceptor.is_open()) Accept(acceptor);
+    });
+  }
+
+  const std::shared_ptr<Shared> shared_;
+  std::vector<std::unique_ptr<tcp::acceptor>> acceptors_;
+  std::vector<std::string> addresses_;
+  std::vector<std::weak_ptr<Connection>> connections_;  // the io thread's
+  std::thread thread_;
+};
+
+}  // namespace
+
+std::string_view HttpRequest::Header(std::string_view name) const {
+  for (const auto& [key, value] : headers) {
+    if (absl::EqualsIgnoreCase(key, ToAbsl(name))) return value;
+  }
+  return {};
+}
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& options,
+                                                              Executor& executor, Handler handler) {
+  auto server = std::make_unique<BeastServer>(options, executor, std::move(handler));
+  for (const std::string& address : options.addresses) {
+    POTLUCK_RETURN_IF_ERROR(server->Listen(address));
+  }
+  server->Run();
+  return server;
+}
+
+}  // namespace potluck::coordinator
