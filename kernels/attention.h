@@ -9,25 +9,29 @@
 //             d = f16(amax / 127), q = nearest-even(x * (1 / (amax / 127))), 0 where amax < 2^-100;
 //             a block with an infinity or a NaN in it becomes d = NaN, q = 0.
 // Attention:  for each token t and head h, g = h / (H / G), over the visible positions j:
-//               score = softcap(scale * q[t,h,:]·k[j,g,:]),  softcap(z) = c * tanh(z / c) where c >
-//               0 out[t,h,:] = sum_j softmax_j(score) * v[j,g,:]
+//               score = softcap(scale * q[t,h,:]·k[j,g,:])
+//               out[t,h,:] = sum_j softmax_j(score) * v[j,g,:]
+//             with softcap(z) = c * tanh(z / c) where c > 0, else z.
 //             A token at position p sees positions [max(0, p + 1 - window), p] (window 0: all of
 //             them): those below linear_len[t] at the slot of the same number, the others, its
 //             ancestors in the step and itself, at tail_slots[tail_begin[t]...].
 //
 // Order (cpu-1): q·k in 16 lanes over Dh (lane = fma(q, k, lane)), tree as in rms_norm.h; z = dot *
-// scale. Positions are
-//   taken in spans [256 i, 256 i + 256), ascending. Within a span: m = max score; w_j = exp(score_j
-//   - m); l = sum of w_j in 16 lanes by (j mod 16), tree; o[d] = fma(w_j, v[j,d], o[d]) for
-//   ascending j from 0. The first span that holds a visible position gives (M, L, O); each further
-//   one is merged: M' = max(M, m), a = exp(M - M'), b = exp(m - M'), L = fma(L, a, l * b), O[d] =
-//   fma(O[d], a, o[d] * b). out = O[d] / L. Maxima start at -inf and
-//   pass over NaN, which comes out all the same through exp.
+//   scale. Positions are taken in spans [256 i, 256 i + 256), ascending.
+//   Within a span: m = max score; w_j = exp(score_j - m); l = sum of w_j in 16 lanes by (j mod 16),
+//   tree; o[d] = fma(w_j, v[j,d], o[d]) for ascending j, from 0.
+//   The first span that holds a visible position gives (M, L, O). Each further one is merged:
+//   M' = max(M, m), a = exp(M - M'), b = exp(m - M'), L = fma(L, a, l * b),
+//   O[d] = fma(O[d], a, o[d] * b). Then out[d] = O[d] / L.
+//   Maxima start at -inf and pass over NaN, which comes out all the same through exp.
 // Shapes: q (T, H, Dh) f32; k, v (T, G, Dh) f32; out (T, H, Dh) f32.
-// Alias:  out must not overlap q.
-// Error:  InvalidArgument for wrong shapes, slots or blocks outside of table or pool.
+// Alias:  out must not overlap q. No two tokens of a KvWrite share a place in the pool (the
+// caller's
+//         word; it is not checked).
+// Error:  InvalidArgument for wrong shapes, slots or blocks outside of table or pool;
+//         FailedPrecondition for more tokens than Reserve() was told of.
 // Source: Dao 2023, arXiv:2307.08691 (online softmax); Kwon et al. 2023, arXiv:2309.06180 (paged
-// KV).
+//         KV).
 #pragma once
 
 #include <cstdint>

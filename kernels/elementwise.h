@@ -5,20 +5,20 @@
 //   Scale            x = x * factor, in place
 //   SoftCap          x = cap * tanh(x / cap), in place
 //   GatherRows       y[i,:] = x[rows[i],:]
-//   ExpertRoute      the Eu experts of largest probability p = softmax(logits[t,:]), ties to the
-//   lower number, in
-//                    descending order, with weights p, divided by their sum where `normalize`
+//   ExpertRoute      the Eu experts of largest p = softmax(logits[t,:]), in descending order, ties
+//                    to the lower number; weights are their p, divided by its sum if `normalize`
 //   ExpertCombine    y[t,:] = sum_j weights[t,j] * x[t * Eu + j,:]
 //
 // Shapes: as the fields say. f32 but for expert numbers. Rows may be further apart than their
-// length. Alias:  y may equal an input of the same shape (not in GatherRows and ExpertCombine).
-// Order (cpu-1): silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = (0.5 x)(1 + tanh(c fma(a x x, x, x))),
-// c = sqrt(2/pi) and
-//   a = 0.044715 as f32, the innermost product first (a x) then (a x) x; gelu_erf(x) = (0.5 x)(1 +
-//   erf(x * sqrt(1/2))). exp, tanh, erf are cpu-1's own. Softmax: max, exp(x - max), sum in 16
-//   lanes, one division each; the sum of chosen weights in order of choice. Neither the maximum nor
-//   the choice prefers a NaN to a number before it. ExpertCombine: acc = 0; acc = fma(weight, x,
-//   acc) for ascending j.
+//         length.
+// Alias:  y may equal an input of the same shape (not in GatherRows and ExpertCombine).
+// Order (cpu-1):
+//   silu(x) = x / (1 + exp(-x)); gelu_erf(x) = (0.5 x)(1 + erf(x * sqrt(1/2)));
+//   gelu_tanh(x) = (0.5 x)(1 + tanh(c fma((a x) x, x, x))), c = sqrt(2/pi) and a = 0.044715 as f32.
+//   exp, tanh and erf are cpu-1's own.
+//   Softmax: max, exp(x - max), sum in 16 lanes, one division each; the sum of chosen weights in
+//   order of choice. Neither the maximum nor the choice prefers a NaN to a number before it.
+//   ExpertCombine: acc = 0; acc = fma(weight, x, acc) for ascending j.
 // Error:  InvalidArgument for a wrong shape or a row number outside.
 #pragma once
 

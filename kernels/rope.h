@@ -7,12 +7,11 @@
 // Elements from `dims` on stay as they are.
 //
 // Source: Su et al. 2021, arXiv:2104.09864. Scaling (linear, llama3, longrope, yarn) is folded into
-// inv_freq and
-//         magnitude by whoever makes them (model/decoder).
+//         inv_freq and magnitude by whoever makes them (model/decoder).
 // Shapes: x (T, H, Dh) f32, in place; inv_freq (dims/2,) f32; positions T numbers >= 0.
-// Order:  angle = float(position) * inv_freq; c = cos(angle) * magnitude, s = sin(angle) *
-// magnitude;
-//         first' = fma(a, c, -(b * s)), second' = fma(b, c, a * s). sin and cos are cpu-1's own.
+// Order:  angle = float(position) * inv_freq; c = cos(angle) * magnitude,
+//         s = sin(angle) * magnitude; first' = fma(a, c, -(b * s)), second' = fma(b, c, a * s).
+//         sin and cos are cpu-1's own.
 // Error:  InvalidArgument for a wrong shape, `dims` beyond Dh, or a negative position.
 #pragma once
 

@@ -8,8 +8,8 @@
 //   F   ffn_dim                          R   LoRA rank
 //   V   vocab_size                       L   layers
 //
-// M, N, K stand only in products: C(M,N) = A(M,K) W(N,K)^T. Weights are (out, in), row-major,
-// always.
+// M, N, K stand only in products: C(M,N) = A(M,K) W(N,K)^T. Weights are always (out, in),
+// row-major.
 #pragma once
 
 #include <cstdint>
