@@ -39,7 +39,6 @@ struct StepLimits {
   int64_t max_input_dim = 0;     // K of any product
   int64_t max_experts_used = 0;  // Eu; 0 without experts
   int64_t max_lora_rank = 0;     // R; 0 without adapters
-  int64_t max_positions = 0;     // S
 };
 
 class Backend {

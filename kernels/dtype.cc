@@ -36,11 +36,4 @@ std::optional<DType> DTypeFromGguf(uint32_t gguf_type) {
   return std::nullopt;
 }
 
-std::optional<DType> DTypeFromName(std::string_view name) {
-  for (const DTypeTraits& traits : WeightDTypes()) {
-    if (traits.name == name) return traits.dtype;
-  }
-  return std::nullopt;
-}
-
 }  // namespace potluck::kernels

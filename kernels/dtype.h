@@ -45,9 +45,8 @@ struct DTypeTraits {
 // One row per type that weights come in, in the enumeration's order.
 std::span<const DTypeTraits> WeightDTypes();
 const DTypeTraits& Traits(DType dtype);
-// The weight type of that GGUF number or name.
+// The weight type of that GGUF number.
 std::optional<DType> DTypeFromGguf(uint32_t gguf_type);
-std::optional<DType> DTypeFromName(std::string_view name);
 
 // Bytes of `values` values, a multiple of the block.
 inline int64_t BytesOf(DType dtype, int64_t values) {

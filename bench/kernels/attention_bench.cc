@@ -49,7 +49,7 @@ void FillPool(const KvPoolView& pool) {
 
 void RunCase(benchmark::State& state, const Case& c, const bench::Machine& machine) {
   auto backend = *CpuBackend::Create({.num_threads = machine.num_threads, .target = c.target});
-  if (!backend->Reserve({.max_tokens = c.tokens, .max_positions = c.context}).ok()) std::abort();
+  if (!backend->Reserve({.max_tokens = c.tokens}).ok()) std::abort();
   Sequence sequence(c);
   KvPoolView pool{c.dtype, kKvHeads, kHeadDim, static_cast<int64_t>(sequence.blocks.size()),
                   nullptr};

@@ -22,19 +22,19 @@ void UnpackBytes(const std::byte* bytes, IntegerBlock& out) {
 }
 
 constexpr Row kRows[] = {
-    {DType::kQ4_0, {32, 32, false, 4, 8, nullptr}, &UnpackBytes<BlockQ4_0>},
-    {DType::kQ4_1, {32, 32, true, 4, 0, nullptr}, &UnpackBytes<BlockQ4_1>},
-    {DType::kQ5_0, {32, 32, false, 5, 16, nullptr}, &UnpackBytes<BlockQ5_0>},
-    {DType::kQ5_1, {32, 32, true, 5, 0, nullptr}, &UnpackBytes<BlockQ5_1>},
-    {DType::kQ8_0, {32, 32, false, 8, 128, nullptr}, &UnpackBytes<BlockQ8_0>},
-    {DType::kQ2_K, {256, 16, true, 2, 0, nullptr}, &UnpackBytes<BlockQ2_K>},
-    {DType::kQ3_K, {256, 16, false, 3, 4, nullptr}, &UnpackBytes<BlockQ3_K>},
-    {DType::kQ4_K, {256, 32, true, 4, 0, nullptr}, &UnpackBytes<BlockQ4_K>},
-    {DType::kQ5_K, {256, 32, true, 5, 0, nullptr}, &UnpackBytes<BlockQ5_K>},
-    {DType::kQ6_K, {256, 16, false, 6, 32, nullptr}, &UnpackBytes<BlockQ6_K>},
-    {DType::kIQ4_NL, {32, 32, false, 4, 0, kIq4Table}, &UnpackBytes<BlockIQ4_NL>},
-    {DType::kIQ4_XS, {256, 32, false, 4, 0, kIq4Table}, &UnpackBytes<BlockIQ4_XS>},
-    {DType::kMXFP4, {32, 32, false, 4, 0, kE2M1Table}, &UnpackBytes<BlockMXFP4>},
+    {DType::kQ4_0, {32, 32, false, 8, nullptr}, &UnpackBytes<BlockQ4_0>},
+    {DType::kQ4_1, {32, 32, true, 0, nullptr}, &UnpackBytes<BlockQ4_1>},
+    {DType::kQ5_0, {32, 32, false, 16, nullptr}, &UnpackBytes<BlockQ5_0>},
+    {DType::kQ5_1, {32, 32, true, 0, nullptr}, &UnpackBytes<BlockQ5_1>},
+    {DType::kQ8_0, {32, 32, false, 128, nullptr}, &UnpackBytes<BlockQ8_0>},
+    {DType::kQ2_K, {256, 16, true, 0, nullptr}, &UnpackBytes<BlockQ2_K>},
+    {DType::kQ3_K, {256, 16, false, 4, nullptr}, &UnpackBytes<BlockQ3_K>},
+    {DType::kQ4_K, {256, 32, true, 0, nullptr}, &UnpackBytes<BlockQ4_K>},
+    {DType::kQ5_K, {256, 32, true, 0, nullptr}, &UnpackBytes<BlockQ5_K>},
+    {DType::kQ6_K, {256, 16, false, 32, nullptr}, &UnpackBytes<BlockQ6_K>},
+    {DType::kIQ4_NL, {32, 32, false, 0, kIq4Table}, &UnpackBytes<BlockIQ4_NL>},
+    {DType::kIQ4_XS, {256, 32, false, 0, kIq4Table}, &UnpackBytes<BlockIQ4_XS>},
+    {DType::kMXFP4, {32, 32, false, 0, kE2M1Table}, &UnpackBytes<BlockMXFP4>},
 };
 
 const Row& RowOf(DType dtype) {

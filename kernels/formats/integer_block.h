@@ -48,7 +48,6 @@ struct IntegerTraits {
   int values;      // per block: 32 or 256; activations are quantised in blocks of as many
   int sub_values;  // per sub-scale: 32 or 16
   bool has_min;    // whether mw and sub_min count
-  int index_bits;
   int code_offset;
   const int8_t* code_table;  // 16 entries; null: code = index - code_offset
 

@@ -35,8 +35,7 @@ kernels::StepLimits LimitsOf(const ModelConfig& config, const StageOptions& opti
       .max_input_dim = std::max({config.model_dim, config.ffn_dim, config.experts.expert_ffn_dim,
                                  config.num_heads * config.head_dim}),
       .max_experts_used = config.experts.num_experts_used,
-      .max_lora_rank = 0,
-      .max_positions = options.context_length};
+      .max_lora_rank = 0};
 }
 
 absl::StatusOr<StageMemory> MemoryOf(const ModelConfig& config, const DecoderGraph& decoder,

@@ -28,7 +28,7 @@ struct Heads {
 float ScaleOf(const Heads& heads) { return 1.0f / std::sqrt(static_cast<float>(heads.head_dim)); }
 
 absl::Status Reserve(Backend& backend) {
-  return backend.Reserve({.max_tokens = 512, .max_input_dim = 64, .max_positions = 4096});
+  return backend.Reserve({.max_tokens = 512, .max_input_dim = 64});
 }
 
 absl::Status Attend(Backend& backend, const Heads& heads, KvSequences& kv,

@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "common/files.h"
+#include "common/text.h"
 #include "kernels/formats/decode.h"
 #include "kernels/formats/floats.h"
 #include "kernels/formats/integer_block.h"
@@ -18,19 +20,17 @@ namespace {
 
 const std::string kGoldens = std::string(POTLUCK_SOURCE_DIR) + "/tests/golden/tensor_types/";
 
-std::string Lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(c));
-  return text;
-}
-
 TEST(Formats, EveryTypeDecodesToTheGoldenValues) {
   const auto index_text = ReadFile(kGoldens + "index.json", 1 << 20);
   ASSERT_TRUE(index_text.ok()) << index_text.status();
   const auto index = nlohmann::json::parse(*index_text, nullptr, false);
   int types = 0;
   for (const auto& entry : index["blocks"]) {
-    const auto dtype = DTypeFromName(Lower(entry["type"]));
+    const auto dtype = DTypeFromGguf(entry["ggml_type"]);
     ASSERT_TRUE(dtype.has_value()) << entry["type"];
+    EXPECT_EQ(absl::AsciiStrToUpper(ToAbsl(Traits(*dtype).name)), entry["type"]);
+    EXPECT_EQ(Traits(*dtype).block_values, entry["block_values"]);
+    EXPECT_EQ(Traits(*dtype).block_bytes, entry["block_bytes"]);
     const auto blocks = ReadFile(kGoldens + std::string(entry["blocks"]), 16 << 20);
     const auto values = ReadFile(kGoldens + std::string(entry["values"]), 64 << 20);
     ASSERT_TRUE(blocks.ok() && values.ok());
