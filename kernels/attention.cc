@@ -94,10 +94,10 @@ absl::Status CheckTail(const AttentionArgs& args, int64_t t, int64_t first_visib
 absl::Status Validate(const KvWriteArgs& args) {
   POTLUCK_RETURN_IF_ERROR(CheckPool(args.pool));
   const int64_t heads = args.pool.num_kv_heads, head_dim = args.pool.head_dim;
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.k, "kv_write's k", DType::kF32, {-1, heads, head_dim}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.k, "kv_write's k", DType::kF32, {-1, heads, head_dim}));
   const int64_t num_tokens = args.k.shape[0];
   POTLUCK_RETURN_IF_ERROR(
-      CheckRows(args.v, "kv_write's v", DType::kF32, {num_tokens, heads, head_dim}));
+      CheckView(args.v, "kv_write's v", DType::kF32, {num_tokens, heads, head_dim}));
   POTLUCK_RETURN_IF_ERROR(CheckIndexSizes(args.index, num_tokens));
   for (int64_t t = 0; t < num_tokens; ++t) {
     POTLUCK_RETURN_IF_ERROR(CheckTable(*args.index, t));
@@ -110,10 +110,10 @@ absl::Status Validate(const KvWriteArgs& args) {
 absl::Status Validate(const AttentionArgs& args) {
   POTLUCK_RETURN_IF_ERROR(CheckPool(args.pool));
   const int64_t head_dim = args.pool.head_dim;
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.q, "attention's q", DType::kF32, {-1, -1, head_dim}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.q, "attention's q", DType::kF32, {-1, -1, head_dim}));
   const int64_t num_tokens = args.q.shape[0], num_heads = args.q.shape[1];
   POTLUCK_RETURN_IF_ERROR(
-      CheckRows(args.out, "attention's out", DType::kF32, {num_tokens, num_heads, head_dim}));
+      CheckView(args.out, "attention's out", DType::kF32, {num_tokens, num_heads, head_dim}));
   if (num_heads < 1 || num_heads % args.pool.num_kv_heads != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat(num_heads, " query heads cannot share ", args.pool.num_kv_heads, " KV heads"));

@@ -18,11 +18,11 @@ absl::Status CheckInPlaceOrApart(const TensorView& y, absl::string_view y_name, 
 }  // namespace
 
 absl::Status Validate(const GatedActivationArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.gate, "gated_activation's gate", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.gate, "gated_activation's gate", DType::kF32, {-1, -1}));
   const int64_t rows = args.gate.shape[0], columns = args.gate.shape[1];
   POTLUCK_RETURN_IF_ERROR(
-      CheckRows(args.up, "gated_activation's up", DType::kF32, {rows, columns}));
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.y, "gated_activation's y", DType::kF32, {rows, columns}));
+      CheckView(args.up, "gated_activation's up", DType::kF32, {rows, columns}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.y, "gated_activation's y", DType::kF32, {rows, columns}));
   if (args.function > GateFunction::kGeluErf) {
     return absl::InvalidArgumentError("gated_activation's function is none that there is");
   }
@@ -31,20 +31,20 @@ absl::Status Validate(const GatedActivationArgs& args) {
 }
 
 absl::Status Validate(const AddArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.a, "add's a", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.a, "add's a", DType::kF32, {-1, -1}));
   const int64_t rows = args.a.shape[0], columns = args.a.shape[1];
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.b, "add's b", DType::kF32, {rows, columns}));
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.y, "add's y", DType::kF32, {rows, columns}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.b, "add's b", DType::kF32, {rows, columns}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.y, "add's y", DType::kF32, {rows, columns}));
   POTLUCK_RETURN_IF_ERROR(CheckInPlaceOrApart(args.y, "add's y", args.a, "a"));
   return CheckInPlaceOrApart(args.y, "add's y", args.b, "b");
 }
 
 absl::Status Validate(const ScaleArgs& args) {
-  return CheckRows(args.x, "scale's x", DType::kF32, {-1, -1});
+  return CheckView(args.x, "scale's x", DType::kF32, {-1, -1});
 }
 
 absl::Status Validate(const SoftCapArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.x, "soft_cap's x", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.x, "soft_cap's x", DType::kF32, {-1, -1}));
   if (!(args.cap > 0) || !std::isfinite(args.cap)) {
     return absl::InvalidArgumentError(absl::StrCat("soft_cap's cap is ", args.cap, ", not > 0"));
   }
@@ -52,8 +52,8 @@ absl::Status Validate(const SoftCapArgs& args) {
 }
 
 absl::Status Validate(const GatherRowsArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.x, "gather_rows' x", DType::kF32, {-1, -1}));
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.y, "gather_rows' y", DType::kF32,
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.x, "gather_rows' x", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.y, "gather_rows' y", DType::kF32,
                                     {static_cast<int64_t>(args.rows.size()), args.x.shape[1]}));
   for (const int32_t row : args.rows) {
     if (row < 0 || row >= args.x.shape[0]) {
@@ -65,13 +65,13 @@ absl::Status Validate(const GatherRowsArgs& args) {
 }
 
 absl::Status Validate(const ExpertRouteArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.logits, "expert_route's logits", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.logits, "expert_route's logits", DType::kF32, {-1, -1}));
   const int64_t rows = args.logits.shape[0];
   POTLUCK_RETURN_IF_ERROR(
-      CheckRows(args.experts, "expert_route's experts", DType::kI32, {rows, -1}));
+      CheckView(args.experts, "expert_route's experts", DType::kI32, {rows, -1}));
   const int64_t used = args.experts.shape[1];
   POTLUCK_RETURN_IF_ERROR(
-      CheckRows(args.weights, "expert_route's weights", DType::kF32, {rows, used}));
+      CheckView(args.weights, "expert_route's weights", DType::kF32, {rows, used}));
   if (used < 1 || used > args.logits.shape[1] || args.logits.shape[1] > kMaxExperts) {
     return absl::InvalidArgumentError(absl::StrCat("expert_route wants ", used, " of ",
                                                    args.logits.shape[1], " experts; there may be ",
@@ -86,11 +86,11 @@ absl::Status Validate(const ExpertRouteArgs& args) {
 
 absl::Status Validate(const ExpertCombineArgs& args) {
   POTLUCK_RETURN_IF_ERROR(
-      CheckRows(args.weights, "expert_combine's weights", DType::kF32, {-1, -1}));
+      CheckView(args.weights, "expert_combine's weights", DType::kF32, {-1, -1}));
   const int64_t rows = args.weights.shape[0], used = args.weights.shape[1];
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.x, "expert_combine's x", DType::kF32, {rows * used, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.x, "expert_combine's x", DType::kF32, {rows * used, -1}));
   POTLUCK_RETURN_IF_ERROR(
-      CheckRows(args.y, "expert_combine's y", DType::kF32, {rows, args.x.shape[1]}));
+      CheckView(args.y, "expert_combine's y", DType::kF32, {rows, args.x.shape[1]}));
   POTLUCK_RETURN_IF_ERROR(CheckApart(args.y, "expert_combine's y", args.x, "x"));
   return CheckApart(args.y, "expert_combine's y", args.weights, "weights");
 }

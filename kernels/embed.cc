@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/text.h"
+#include "kernels/view_checks.h"
 #include "kernels/weight.h"
 
 namespace potluck::kernels {

@@ -42,7 +42,7 @@ absl::Status CheckProduct(const Product& product, const TensorView& x, int64_t n
     return Error(product,
                  absl::StrCat("x has ", in_dim, " columns, the weight ", product.weight->cols()));
   }
-  absl::Status status = CheckRows(product.y, "y", DType::kF32, {num_rows, product.weight->rows()});
+  absl::Status status = CheckView(product.y, "y", DType::kF32, {num_rows, product.weight->rows()});
   if (status.ok()) status = CheckApart(product.y, "y", x, "x");
   return Annotate(status, ToAbsl(product.weight->name()));
 }
@@ -50,7 +50,7 @@ absl::Status CheckProduct(const Product& product, const TensorView& x, int64_t n
 }  // namespace
 
 absl::Status Validate(const MatMulArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.x, "x", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.x, "x", DType::kF32, {-1, -1}));
   const int64_t num_tokens = args.x.shape[0], in_dim = args.x.shape[1];
   for (const Product& product : args.products) {
     POTLUCK_RETURN_IF_ERROR(CheckProduct(product, args.x, num_tokens));
@@ -67,7 +67,7 @@ absl::Status Validate(const MatMulArgs& args) {
 }
 
 absl::Status Validate(const ExpertMatMulArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.x, "x", DType::kF32, {-1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.x, "x", DType::kF32, {-1, -1}));
   POTLUCK_RETURN_IF_ERROR(CheckView(args.experts, "experts", DType::kI32, {-1, -1}));
   const int64_t num_tokens = args.experts.shape[0], choices = args.experts.shape[1];
   if (args.x.shape[0] != num_tokens && args.x.shape[0] != num_tokens * choices) {

@@ -7,8 +7,8 @@
 namespace potluck::kernels {
 
 absl::Status Validate(const RopeArgs& args) {
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.x, "rope's x", DType::kF32, {-1, -1, -1}));
-  POTLUCK_RETURN_IF_ERROR(CheckRows(args.inv_freq, "rope's inv_freq", DType::kF32, {-1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.x, "rope's x", DType::kF32, {-1, -1, -1}));
+  POTLUCK_RETURN_IF_ERROR(CheckView(args.inv_freq, "rope's inv_freq", DType::kF32, {-1}));
   const int64_t dims = 2 * args.inv_freq.shape[0];
   if (dims > args.x.shape[2]) {
     return absl::InvalidArgumentError(

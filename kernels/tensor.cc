@@ -1,5 +1,7 @@
 #include "kernels/tensor.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/check.h"
@@ -46,35 +48,6 @@ TensorView TensorView::Reshaped(std::initializer_list<int64_t> new_shape) const 
 std::string ToString(const TensorView& view) {
   return absl::StrCat(ToAbsl(Traits(view.dtype).name), " (",
                       absl::StrJoin(view.shape.begin(), view.shape.begin() + view.rank, ", "), ")");
-}
-
-absl::Status CheckView(const TensorView& view, absl::string_view what, DType dtype,
-                       std::initializer_list<int64_t> shape) {
-  bool fits = view.dtype == dtype && view.rank == static_cast<int>(shape.size());
-  if (fits) {
-    int i = 0;
-    for (const int64_t wanted : shape) {
-      fits = fits && (wanted == -1 ? view.shape[i] >= 0 : view.shape[i] == wanted);
-      ++i;
-    }
-  }
-  if (!fits) {
-    return absl::InvalidArgumentError(absl::StrCat(what, " is ", ToString(view), ", expected ",
-                                                   ToAbsl(Traits(dtype).name), " (",
-                                                   absl::StrJoin(shape, ", "), ")"));
-  }
-  if (view.num_elements() == 0) return absl::OkStatus();
-  if (view.buffer == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat(what, " has no buffer"));
-  int64_t last = 0;
-  for (int i = 0; i < view.rank; ++i) last += (view.shape[i] - 1) * view.strides[i];
-  if (view.strides[view.rank - 1] != 1 || view.offset_bytes < 0 ||
-      view.offset_bytes + BytesOf(dtype, last + 1) > view.buffer->size_bytes()) {
-    return absl::InvalidArgumentError(absl::StrCat(what, " (", ToString(view), " at byte ",
-                                                   view.offset_bytes, ") leaves its buffer of ",
-                                                   view.buffer->size_bytes(), " bytes"));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace potluck::kernels

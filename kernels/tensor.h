@@ -8,7 +8,6 @@
 #include <initializer_list>
 #include <string>
 
-#include "absl/status/status.h"
 #include "kernels/dtype.h"
 
 namespace potluck::kernels {
@@ -60,9 +59,9 @@ struct TensorView {
 // "f32 (7, 64)"
 std::string ToString(const TensorView& view);
 
-// InvalidArgument, naming `what`, unless the view has that dtype and shape (-1: any size) and lies
-// within its buffer.
-absl::Status CheckView(const TensorView& view, absl::string_view what, DType dtype,
-                       std::initializer_list<int64_t> shape);
+// Where row `row` of the slowest dimension of an f32 view begins, in host memory.
+inline float* FloatRow(const TensorView& view, int64_t row) {
+  return view.host<float>() + row * view.strides[0];
+}
 
 }  // namespace potluck::kernels

@@ -1,6 +1,11 @@
 #include "kernels/view_checks.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/status_macros.h"
+#include "common/text.h"
 
 namespace potluck::kernels {
 namespace {
@@ -21,12 +26,27 @@ int64_t EndByte(const TensorView& view) {
   return view.offset_bytes + (view.shape[0] - 1) * RowStrideBytes(view) + RowBytes(view);
 }
 
+absl::Status CheckShape(const TensorView& view, absl::string_view what, DType dtype,
+                        std::initializer_list<int64_t> shape) {
+  const auto fits = [](int64_t wanted, int64_t size) {
+    return wanted == -1 ? size >= 0 : size == wanted;
+  };
+  if (view.dtype == dtype && view.rank == static_cast<int>(shape.size()) &&
+      std::equal(shape.begin(), shape.end(), view.shape.begin(), fits)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(what, " is ", ToString(view), ", expected ",
+                                                 ToAbsl(Traits(dtype).name), " (",
+                                                 absl::StrJoin(shape, ", "), ")"));
+}
+
 }  // namespace
 
-absl::Status CheckRows(const TensorView& view, absl::string_view what, DType dtype,
+absl::Status CheckView(const TensorView& view, absl::string_view what, DType dtype,
                        std::initializer_list<int64_t> shape) {
-  if (absl::Status status = CheckView(view, what, dtype, shape); !status.ok()) return status;
-  int64_t extent = 1;
+  POTLUCK_RETURN_IF_ERROR(CheckShape(view, what, dtype, shape));
+  if (view.num_elements() == 0) return absl::OkStatus();
+  int64_t extent = 1;  // elements from the first to past the last of a row of the next dimension
   for (int i = view.rank - 1; i >= 0; --i) {
     if (view.shape[i] > 1 && view.strides[i] < extent) {
       return absl::InvalidArgumentError(
@@ -34,6 +54,15 @@ absl::Status CheckRows(const TensorView& view, absl::string_view what, DType dty
                        " in dimension ", i, ", less than the ", extent, " elements there"));
     }
     extent += (view.shape[i] - 1) * view.strides[i];
+  }
+  if (view.buffer == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(what, " has no buffer"));
+  }
+  if (view.strides[view.rank - 1] != 1 || view.offset_bytes < 0 ||
+      view.offset_bytes + BytesOf(dtype, extent) > view.buffer->size_bytes()) {
+    return absl::InvalidArgumentError(absl::StrCat(what, " (", ToString(view), " at byte ",
+                                                   view.offset_bytes, ") leaves its buffer of ",
+                                                   view.buffer->size_bytes(), " bytes"));
   }
   return absl::OkStatus();
 }

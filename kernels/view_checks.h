@@ -1,5 +1,5 @@
-// What the operations ask of their tensors beyond dtype and shape: rows in order, and outputs that
-// do not lie across inputs.
+// What the operations ask of their tensors: dtype, shape, a place within the buffer, rows in order,
+// and outputs that do not lie across inputs.
 #pragma once
 
 #include <initializer_list>
@@ -10,9 +10,10 @@
 
 namespace potluck::kernels {
 
-// CheckView, and that no two elements share memory: the rows of each dimension ascend and are at
-// least as far apart as they are long.
-absl::Status CheckRows(const TensorView& view, absl::string_view what, DType dtype,
+// InvalidArgument, naming `what`, unless the view has that dtype and shape (-1: any size), lies
+// within its buffer, and no two of its elements share memory: the rows of each dimension ascend and
+// are at least as far apart as they are long.
+absl::Status CheckView(const TensorView& view, absl::string_view what, DType dtype,
                        std::initializer_list<int64_t> shape);
 
 // Whether any element of one lies on an element of the other. Exact for rows that are interleaved

@@ -12,9 +12,7 @@ namespace potluck::kernels {
 namespace {
 
 enum {
-  kMaxPadded = 512,  // of PaddedHeadDim
   kKeysAtOnce = 4,   // rows of keys that a query meets at a time
-  kMaxRows = 32,     // of KvRows
   kValueChunk = 64,  // elements of a row of values that stay in registers
   kQ8BlockBytes = 34
 };
@@ -28,8 +26,8 @@ static inline Lanes LoadQ8(const uint8_t* row, int64_t d) {
 
 // Elements [begin, begin + padded) of a row; those from head_dim on are zero. `begin` is a multiple
 // of 32.
-static inline void DecodeRow(const struct KvRows* rows, int64_t row, int64_t begin, int64_t padded,
-                             float* to) {
+static inline void DecodeKvRow(const struct KvRows* rows, int64_t row, int64_t begin,
+                               int64_t padded, float* to) {
   const uint8_t* from = (const uint8_t*)rows->data + row * rows->row_bytes;
   const int64_t left = rows->head_dim - begin;
   const int64_t whole = (left < padded ? left : padded) / 16 * 16;
@@ -128,12 +126,12 @@ void POTLUCK_FOR_TARGET(EncodeKv)(enum KvEncoding encoding, const float* x, int6
 void POTLUCK_FOR_TARGET(AttentionScores)(const struct KvRows* rows, const float* q,
                                          int64_t num_queries, float* scores) {
   const int64_t padded = PaddedHeadDim(rows->head_dim);
-  float decoded[kKeysAtOnce * kMaxPadded];
+  float decoded[kKeysAtOnce * kMaxPaddedHeadDim];
   for (int64_t j = 0; j < rows->count; j += kKeysAtOnce) {
     const int64_t count = rows->count - j < kKeysAtOnce ? rows->count - j : (int64_t)kKeysAtOnce;
     for (int64_t i = 0; i < kKeysAtOnce; ++i) {
       // Where fewer are left, the last one stands in for the rest.
-      DecodeRow(rows, j + (i < count ? i : count - 1), 0, padded, decoded + i * padded);
+      DecodeKvRow(rows, j + (i < count ? i : count - 1), 0, padded, decoded + i * padded);
     }
     float sums[kQueriesAtOnce][4];
     int64_t r = 0;
@@ -181,11 +179,11 @@ void POTLUCK_FOR_TARGET(AttentionValues)(const struct KvRows* rows, const float*
                                          const int32_t* begin, const int32_t* end,
                                          int64_t num_queries, float* out) {
   const int64_t padded = PaddedHeadDim(rows->head_dim);
-  float decoded[kMaxRows * kValueChunk];
+  float decoded[kMaxKvRows * kValueChunk];
   for (int64_t d = 0; d < padded; d += kValueChunk) {
     const int64_t length = padded - d < kValueChunk ? padded - d : (int64_t)kValueChunk;
     for (int64_t j = 0; j < rows->count; ++j) {
-      DecodeRow(rows, j, d, length, decoded + j * kValueChunk);
+      DecodeKvRow(rows, j, d, length, decoded + j * kValueChunk);
     }
     for (int64_t r = 0; r < num_queries; ++r) {
       const float* w = weights + r * kSpanRow;

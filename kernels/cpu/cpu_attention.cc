@@ -26,7 +26,8 @@ constexpr double kMultiplyNanoseconds = 0.15;  // a multiply-add with a stored k
 constexpr double kMergeNanoseconds = 0.25;     // an element of a span's sums
 constexpr double kEncodeNanoseconds = 0.5;     // a key's or value's element
 
-static_assert(kSpanRow == kAttentionSpan);
+static_assert(kSpanRow == kAttentionSpan && kMaxKvRows == kKvBlockPositions &&
+              kMaxPaddedHeadDim >= kMaxHeadDim && kMaxPaddedHeadDim % 16 == 0);
 
 // What a span, or all so far, add up to for each row of a tile.
 struct Sums {
@@ -138,7 +139,7 @@ class Run {
   void LoadQueries(const Tile& tile, float* q) const {
     for (int64_t r = 0; r < tile.num_rows(); ++r) {
       const int64_t t = tile.begin + r / tile.num_heads, h = tile.head + r % tile.num_heads;
-      const float* from = args_.q.host<float>() + t * args_.q.strides[0] + h * args_.q.strides[1];
+      const float* from = FloatRow(args_.q, t) + h * args_.q.strides[1];
       std::fill(std::copy_n(from, args_.pool.head_dim, q + r * padded_), q + (r + 1) * padded_,
                 0.0f);
     }
@@ -201,7 +202,7 @@ class Run {
   void Finish(const Tile& tile, const Sums& total) const {
     for (int64_t r = 0; r < tile.num_rows(); ++r) {
       const int64_t t = tile.begin + r / tile.num_heads, h = tile.head + r % tile.num_heads;
-      float* to = args_.out.host<float>() + t * args_.out.strides[0] + h * args_.out.strides[1];
+      float* to = FloatRow(args_.out, t) + h * args_.out.strides[1];
       kernels_.attention_finish(total.out + r * padded_, total.sum[r], args_.pool.head_dim, to);
     }
   }
@@ -360,8 +361,8 @@ absl::Status CpuBackend::KvWrite(const KvWriteArgs& args) {
     std::byte* to =
         pool.buffer->host() + block * pool.block_bytes() + slot % kKvBlockPositions * row_bytes;
     for (int64_t g = 0; g < pool.num_kv_heads; ++g) {
-      const float* k = args.k.host<float>() + t * args.k.strides[0] + g * args.k.strides[1];
-      const float* v = args.v.host<float>() + t * args.v.strides[0] + g * args.v.strides[1];
+      const float* k = FloatRow(args.k, t) + g * args.k.strides[1];
+      const float* v = FloatRow(args.v, t) + g * args.v.strides[1];
       target_.floats->encode_kv(encoding, k, pool.head_dim, to + g * pool.head_bytes());
       target_.floats->encode_kv(encoding, v, pool.head_dim,
                                 to + (pool.num_kv_heads + g) * pool.head_bytes());

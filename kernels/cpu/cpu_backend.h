@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,13 +59,18 @@ class CpuBackend final : public HostBackend {
   absl::Status ReserveProductScratch(const StepLimits& limits);    // cpu_products.cc
   absl::Status ReserveAttentionScratch(const StepLimits& limits);  // cpu_attention.cc
 
-  // Quantises the rows of x as the products' types want them; returns the rest of product_scratch_.
-  absl::StatusOr<std::byte*> QuantizeInput(const TensorView& x, std::span<const Product> products,
-                                           Precision precision, const uint8_t*& quantized_32,
-                                           const uint8_t*& quantized_256);
-  // A x of each row that has an adapter, `stride` floats apart, into `rest`.
-  absl::Status ProjectDown(const TensorView& x, const Product& product, std::byte* rest,
-                           int64_t stride);
+  // Rows of x as the products' types want them, in product_scratch_ (panel_layout.h).
+  struct QuantizedInput {
+    const uint8_t* blocks_32;   // where a type has blocks of 32 values
+    const uint8_t* blocks_256;  // of 256
+    std::span<std::byte> rest;  // of the scratch
+  };
+  absl::StatusOr<QuantizedInput> QuantizeInput(const TensorView& x,
+                                               std::span<const Product> products,
+                                               Precision precision);
+  // A x of each row that has an adapter, `stride` floats apart, into `scratch`.
+  absl::Status ProjectDown(const TensorView& x, const Product& product, int64_t stride,
+                           std::span<std::byte> scratch);
   // Sorts the rows (token, choice) by expert into `order`, and fills expert_begin_ and
   // active_experts_; returns the number of the latter.
   int64_t GroupByExpert(const TensorView& experts, int32_t* order);

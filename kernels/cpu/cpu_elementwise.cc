@@ -19,10 +19,6 @@ constexpr double kAngleNanoseconds = 4;     // a sine and a cosine
 constexpr int64_t kPieceElements = 2048;    // of a row that threads may share
 constexpr int64_t kRopeChunk = 64;          // pairs whose angles are kept at a time
 
-float* Row(const TensorView& view, int64_t row) {
-  return view.host<float>() + row * view.strides[0];
-}
-
 // Calls body(row, begin, count) for pieces of rows.
 template <typename Body>
 void ForPieces(ThreadPool& threads, int64_t rows, int64_t columns, double element_nanoseconds,
@@ -61,7 +57,7 @@ void RopeToken(const FloatKernels& kernels, const RopeArgs& args, int64_t t) {
     Angles(kernels, args.inv_freq.host<float>() + begin, static_cast<float>(args.positions[t]),
            args.magnitude, count, cosine.data(), sine.data());
     for (int64_t h = 0; h < args.x.shape[1]; ++h) {
-      float* x = Row(args.x, t) + h * args.x.strides[1];
+      float* x = FloatRow(args.x, t) + h * args.x.strides[1];
       if (args.adjacent_pairs) {
         kernels.rope_pairs(x + 2 * begin, cosine.data(), sine.data(), count);
       } else {
@@ -75,7 +71,7 @@ void RopeToken(const FloatKernels& kernels, const RopeArgs& args, int64_t t) {
 void RouteToken(const ExpertRouteArgs& args, int64_t t, const float* p) {
   const int64_t num_experts = args.logits.shape[1], used = args.experts.shape[1];
   int32_t* experts = args.experts.host<int32_t>() + t * args.experts.strides[0];
-  float* weights = Row(args.weights, t);
+  float* weights = FloatRow(args.weights, t);
   std::array<bool, kMaxExperts> chosen = {};
   float sum = 0;
   for (int64_t j = 0; j < used; ++j) {
@@ -99,8 +95,8 @@ absl::Status CpuBackend::RmsNorm(const RmsNormArgs& args) {
   const int64_t dim = args.x.shape[1];
   threads_.For(args.x.shape[0], kCheapNanoseconds * dim, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      target_.floats->rms_norm(Row(args.x, t), args.gain.host<float>(), args.eps, dim,
-                               Row(args.y, t));
+      target_.floats->rms_norm(FloatRow(args.x, t), args.gain.host<float>(), args.eps, dim,
+                               FloatRow(args.y, t));
     }
   });
   return absl::OkStatus();
@@ -120,9 +116,9 @@ absl::Status CpuBackend::GatedActivation(const GatedActivationArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   ForPieces(threads_, args.y.shape[0], args.y.shape[1], kFunctionNanoseconds,
             [&](int64_t t, int64_t begin, int64_t count) {
-              target_.floats->gated_activation(static_cast<int>(args.function),
-                                               Row(args.gate, t) + begin, Row(args.up, t) + begin,
-                                               count, Row(args.y, t) + begin);
+              target_.floats->gated_activation(
+                  static_cast<int>(args.function), FloatRow(args.gate, t) + begin,
+                  FloatRow(args.up, t) + begin, count, FloatRow(args.y, t) + begin);
             });
   return absl::OkStatus();
 }
@@ -131,8 +127,8 @@ absl::Status CpuBackend::Add(const AddArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   ForPieces(threads_, args.y.shape[0], args.y.shape[1], kCheapNanoseconds,
             [&](int64_t t, int64_t begin, int64_t count) {
-              target_.floats->add(Row(args.a, t) + begin, Row(args.b, t) + begin, count,
-                                  Row(args.y, t) + begin);
+              target_.floats->add(FloatRow(args.a, t) + begin, FloatRow(args.b, t) + begin, count,
+                                  FloatRow(args.y, t) + begin);
             });
   return absl::OkStatus();
 }
@@ -141,7 +137,7 @@ absl::Status CpuBackend::Scale(const ScaleArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   ForPieces(threads_, args.x.shape[0], args.x.shape[1], kCheapNanoseconds,
             [&](int64_t t, int64_t begin, int64_t count) {
-              target_.floats->scale(Row(args.x, t) + begin, args.factor, count);
+              target_.floats->scale(FloatRow(args.x, t) + begin, args.factor, count);
             });
   return absl::OkStatus();
 }
@@ -150,7 +146,7 @@ absl::Status CpuBackend::SoftCap(const SoftCapArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   ForPieces(threads_, args.x.shape[0], args.x.shape[1], kFunctionNanoseconds,
             [&](int64_t t, int64_t begin, int64_t count) {
-              target_.floats->soft_cap(Row(args.x, t) + begin, args.cap, count);
+              target_.floats->soft_cap(FloatRow(args.x, t) + begin, args.cap, count);
             });
   return absl::OkStatus();
 }
@@ -161,7 +157,7 @@ absl::Status CpuBackend::GatherRows(const GatherRowsArgs& args) {
   if (dim == 0) return absl::OkStatus();
   threads_.For(args.y.shape[0], kCheapNanoseconds * dim, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      std::memcpy(Row(args.y, i), Row(args.x, args.rows[i]), dim * sizeof(float));
+      std::memcpy(FloatRow(args.y, i), FloatRow(args.x, args.rows[i]), dim * sizeof(float));
     }
   });
   return absl::OkStatus();
@@ -174,7 +170,7 @@ absl::Status CpuBackend::ExpertRoute(const ExpertRouteArgs& args) {
   threads_.For(args.logits.shape[0], token_nanoseconds, [&](int64_t begin, int64_t end) {
     std::array<float, kMaxExperts> p;
     for (int64_t t = begin; t < end; ++t) {
-      target_.floats->softmax(Row(args.logits, t), num_experts, p.data());
+      target_.floats->softmax(FloatRow(args.logits, t), num_experts, p.data());
       RouteToken(args, t, p.data());
     }
   });
@@ -186,9 +182,9 @@ absl::Status CpuBackend::ExpertCombine(const ExpertCombineArgs& args) {
   const int64_t used = args.weights.shape[1];
   ForPieces(threads_, args.y.shape[0], args.y.shape[1], kCheapNanoseconds * used,
             [&](int64_t t, int64_t begin, int64_t count) {
-              target_.floats->expert_combine(Row(args.x, t * used) + begin, args.x.strides[0],
-                                             Row(args.weights, t), used, count,
-                                             Row(args.y, t) + begin);
+              target_.floats->expert_combine(FloatRow(args.x, t * used) + begin, args.x.strides[0],
+                                             FloatRow(args.weights, t), used, count,
+                                             FloatRow(args.y, t) + begin);
             });
   return absl::OkStatus();
 }

@@ -60,7 +60,7 @@ struct InputRows {
   const uint8_t* Row(DType dtype, Precision precision, int64_t row) const {
     const int64_t in_dim = x->shape[1];
     if (!IsQuantized(dtype) || precision == Precision::kFloat) {
-      return reinterpret_cast<const uint8_t*>(x->host<float>() + row * x->strides[0]);
+      return reinterpret_cast<const uint8_t*>(FloatRow(*x, row));
     }
     const int values = Traits(dtype).block_values;
     return (values == 32 ? quantized_32 : quantized_256) + row * QuantizedRowBytes(in_dim, values);
@@ -122,23 +122,23 @@ void Finish(const ProductKernels& kernels, const Product& product, const float* 
   if (!slots.empty() && slots[row] > 0) {
     const LowRank& adapter = product.adapters.adapters[slots[row] - 1];
     float addend[kPanelRows];
-    kernels.dot_rows(down + row * down_stride, adapter.b.host<float>() + n * adapter.b.strides[0],
-                     adapter.b.strides[0], count, adapter.b.shape[1], addend);
+    kernels.dot_rows(down + row * down_stride, FloatRow(adapter.b, n), adapter.b.strides[0], count,
+                     adapter.b.shape[1], addend);
     for (int64_t i = 0; i < count; ++i) sums[i] += adapter.scale * addend[i];
   }
   if (product.bias.rank != 0) {
     const float* bias = product.bias.host<float>() + n;
     for (int64_t i = 0; i < count; ++i) sums[i] += bias[i];
   }
-  std::copy_n(sums, count, product.y.host<float>() + row * product.y.strides[0] + n);
+  std::copy_n(sums, count, FloatRow(product.y, row) + n);
 }
 
 struct ProductRun {
   const ProductKernels& kernels;
   InputRows input;
   Precision precision;
-  const float* down;
-  int64_t down_stride;
+  const float* down = nullptr;  // A x of the rows that have an adapter
+  int64_t down_stride = 0;
 
   void Run(const PanelGroup& group, const RowList& rows) const {
     const CpuWeight& weight = WeightOf(*group.product);
@@ -226,9 +226,10 @@ int64_t QuantizedBytes(int64_t rows, int64_t in_dim, bool blocks_32, bool blocks
                  (blocks_256 ? QuantizedRowBytes(in_dim, 256) : 0));
 }
 
-absl::Status NeedsReserve(std::string_view what, int64_t needed, int64_t available) {
-  return absl::FailedPreconditionError(absl::StrCat(ToAbsl(what), " needs ", needed,
-                                                    " bytes of scratch, ", available,
+absl::Status CheckScratch(std::string_view what, int64_t needed_bytes, size_t reserved_bytes) {
+  if (needed_bytes <= static_cast<int64_t>(reserved_bytes)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(ToAbsl(what), " needs ", needed_bytes,
+                                                    " bytes of scratch, ", reserved_bytes,
                                                     " are reserved: call Reserve() first"));
 }
 
@@ -286,7 +287,7 @@ absl::Status CpuBackend::Embed(const EmbedArgs& args) {
   const double row_nanoseconds = kDecodeNanoseconds * weight.cols();
   threads_.For(args.ids.size(), row_nanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      float* y = args.y.host<float>() + t * args.y.strides[0];
+      float* y = FloatRow(args.y, t);
       DecodePanelRow(weight.dtype(), weight.Panel(0, args.ids[t] / kPanelRows),
                      args.ids[t] % kPanelRows, weight.cols(), y);
       if (args.scale == 1) continue;
@@ -296,11 +297,8 @@ absl::Status CpuBackend::Embed(const EmbedArgs& args) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::byte*> CpuBackend::QuantizeInput(const TensorView& x,
-                                                     std::span<const Product> products,
-                                                     Precision precision,
-                                                     const uint8_t*& quantized_32,
-                                                     const uint8_t*& quantized_256) {
+absl::StatusOr<CpuBackend::QuantizedInput> CpuBackend::QuantizeInput(
+    const TensorView& x, std::span<const Product> products, Precision precision) {
   bool blocks_32 = false, blocks_256 = false;
   for (const Product& product : products) {
     if (precision == Precision::kFloat || !IsQuantized(product.weight->dtype())) continue;
@@ -309,15 +307,17 @@ absl::StatusOr<std::byte*> CpuBackend::QuantizeInput(const TensorView& x,
   }
   const int64_t rows = x.shape[0], in_dim = x.shape[1];
   const int64_t bytes = QuantizedBytes(rows, in_dim, blocks_32, blocks_256);
-  const int64_t available = product_scratch_ == nullptr ? 0 : product_scratch_->size_bytes();
-  if (bytes > available) return NeedsReserve("a product", bytes, available);
-  std::byte* scratch = product_scratch_ == nullptr ? nullptr : product_scratch_->host();
-  uint8_t* to_32 = reinterpret_cast<uint8_t*>(scratch);
+  std::span<std::byte> scratch;
+  if (product_scratch_ != nullptr) {
+    scratch = {product_scratch_->host(), static_cast<size_t>(product_scratch_->size_bytes())};
+  }
+  POTLUCK_RETURN_IF_ERROR(CheckScratch("a product", bytes, scratch.size()));
+  uint8_t* to_32 = reinterpret_cast<uint8_t*>(scratch.data());
   uint8_t* to_256 = to_32 + (blocks_32 ? rows * QuantizedRowBytes(in_dim, 32) : 0);
   if (blocks_32 || blocks_256) {
     threads_.For(rows, kQuantizeNanoseconds * in_dim, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
-        const float* from = x.host<float>() + t * x.strides[0];
+        const float* from = FloatRow(x, t);
         if (blocks_32) {
           target_.products->quantize_row_32(from, in_dim,
                                             to_32 + t * QuantizedRowBytes(in_dim, 32));
@@ -329,17 +329,16 @@ absl::StatusOr<std::byte*> CpuBackend::QuantizeInput(const TensorView& x,
       }
     });
   }
-  quantized_32 = to_32;
-  quantized_256 = to_256;
-  return scratch + bytes;
+  return QuantizedInput{to_32, to_256, scratch.subspan(bytes)};
 }
 
 absl::Status CpuBackend::MatMul(const MatMulArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
-  ProductRun run = {*target_.products, {&args.x, nullptr, nullptr}, args.precision, nullptr, 0};
-  POTLUCK_ASSIGN_OR_RETURN(
-      std::byte * rest, QuantizeInput(args.x, args.products, args.precision, run.input.quantized_32,
-                                      run.input.quantized_256));
+  POTLUCK_ASSIGN_OR_RETURN(const QuantizedInput input,
+                           QuantizeInput(args.x, args.products, args.precision));
+  ProductRun run = {.kernels = *target_.products,
+                    .input = {&args.x, input.blocks_32, input.blocks_256},
+                    .precision = args.precision};
   const RowList rows = {.begin = 0, .end = args.x.shape[0]};
   if (rows.end == 0) return absl::OkStatus();
   const auto run_products = [&](std::span<const Product> products) {
@@ -357,30 +356,27 @@ absl::Status CpuBackend::MatMul(const MatMulArgs& args) {
   }
   for (const Product& product : args.products) {
     run.down_stride = MaxRank(product);
-    run.down = reinterpret_cast<const float*>(rest);
-    POTLUCK_RETURN_IF_ERROR(ProjectDown(args.x, product, rest, run.down_stride));
+    run.down = reinterpret_cast<const float*>(input.rest.data());
+    POTLUCK_RETURN_IF_ERROR(ProjectDown(args.x, product, run.down_stride, input.rest));
     run_products({&product, 1});
   }
   return absl::OkStatus();
 }
 
-absl::Status CpuBackend::ProjectDown(const TensorView& x, const Product& product, std::byte* rest,
-                                     int64_t stride) {
-  const int64_t bytes = x.shape[0] * stride * sizeof(float);
-  const int64_t available = product_scratch_ == nullptr
-                                ? 0
-                                : product_scratch_->host() + product_scratch_->size_bytes() - rest;
-  if (bytes > available) return NeedsReserve("an adapter", bytes, available);
+absl::Status CpuBackend::ProjectDown(const TensorView& x, const Product& product, int64_t stride,
+                                     std::span<std::byte> scratch) {
+  const int64_t bytes = x.shape[0] * stride * static_cast<int64_t>(sizeof(float));
+  POTLUCK_RETURN_IF_ERROR(CheckScratch("an adapter", bytes, scratch.size()));
   if (!HasAdapters(product)) return absl::OkStatus();
-  float* down = reinterpret_cast<float*>(rest);
+  float* down = reinterpret_cast<float*>(scratch.data());
   const double row_nanoseconds = kMultiplyNanoseconds * x.shape[1] * stride;
   threads_.For(x.shape[0], row_nanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int slot = product.adapters.token_slot[t];
       if (slot == 0) continue;
       const TensorView& a = product.adapters.adapters[slot - 1].a;
-      target_.products->dot_rows(x.host<float>() + t * x.strides[0], a.host<float>(), a.strides[0],
-                                 a.shape[0], a.shape[1], down + t * stride);
+      target_.products->dot_rows(FloatRow(x, t), a.host<float>(), a.strides[0], a.shape[0],
+                                 a.shape[1], down + t * stride);
     }
   });
   return absl::OkStatus();
@@ -388,20 +384,17 @@ absl::Status CpuBackend::ProjectDown(const TensorView& x, const Product& product
 
 absl::Status CpuBackend::ExpertMatMul(const ExpertMatMulArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
-  ProductRun run = {*target_.products, {&args.x, nullptr, nullptr}, args.precision, nullptr, 0};
-  POTLUCK_ASSIGN_OR_RETURN(
-      std::byte * rest, QuantizeInput(args.x, args.products, args.precision, run.input.quantized_32,
-                                      run.input.quantized_256));
+  POTLUCK_ASSIGN_OR_RETURN(const QuantizedInput input,
+                           QuantizeInput(args.x, args.products, args.precision));
+  ProductRun run = {.kernels = *target_.products,
+                    .input = {&args.x, input.blocks_32, input.blocks_256},
+                    .precision = args.precision};
   const int64_t num_tokens = args.experts.shape[0], choices = args.experts.shape[1];
   const int64_t num_rows = num_tokens * choices;
   if (num_rows == 0 || args.products.empty()) return absl::OkStatus();
-  const int64_t available = product_scratch_ == nullptr
-                                ? 0
-                                : product_scratch_->host() + product_scratch_->size_bytes() - rest;
-  if (num_rows * static_cast<int64_t>(sizeof(int32_t)) > available) {
-    return NeedsReserve("a stack of experts", num_rows * sizeof(int32_t), available);
-  }
-  int32_t* order = reinterpret_cast<int32_t*>(rest);
+  const int64_t order_bytes = num_rows * static_cast<int64_t>(sizeof(int32_t));
+  POTLUCK_RETURN_IF_ERROR(CheckScratch("a stack of experts", order_bytes, input.rest.size()));
+  int32_t* order = reinterpret_cast<int32_t*>(input.rest.data());
   const int64_t num_active = GroupByExpert(args.experts, order);
   const int64_t divisor = args.x.shape[0] == num_tokens ? choices : 1;
   const int64_t groups = CountGroups(args.products, num_threads());

@@ -14,10 +14,12 @@ namespace potluck::kernels {
 enum KvEncoding { kKvFloat, kKvHalf, kKvQ8 };
 
 // Rows of queries and of attention's sums lie so many floats apart: Dh rounded up to lanes, the
-// rest zero.
+// rest zero. At most kMaxPaddedHeadDim, which the kernels' own arrays are made for.
+static constexpr int64_t kMaxPaddedHeadDim = 512;
 static inline int64_t PaddedHeadDim(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
-// Consecutive rows of keys or values: at most 32, of one head in one block.
+// Consecutive rows of keys or values: at most kMaxKvRows, of one head in one block.
+static constexpr int64_t kMaxKvRows = 32;
 struct KvRows {
   enum KvEncoding encoding;
   const void* data;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu/panel_layout.h"
+#include "kernels/formats/code_tables.h"
 
 namespace potluck::kernels {
 

@@ -1,18 +1,14 @@
-// Block types whose 4-bit codes go through a table: iq4_nl, iq4_xs, mxfp4 (OCP Microscaling v1.0).
+// Block types whose 4-bit codes go through a table (code_tables.h): iq4_nl, iq4_xs, mxfp4.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/formats/code_tables.h"
 #include "kernels/formats/floats.h"
 #include "kernels/formats/integer_block.h"
 #include "kernels/formats/legacy_blocks.h"
 
 namespace potluck::kernels {
-
-inline constexpr int8_t kIq4Table[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                         1,    13,   25,  38,  53,  69,  89,  113};
-// Twice the value of an E2M1 float, so that all are integers; the scale is halved in turn.
-inline constexpr int8_t kE2M1Table[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 struct BlockIQ4_NL {
   uint16_t d;

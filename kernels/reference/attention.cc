@@ -9,6 +9,7 @@
 #include "kernels/formats/floats.h"
 #include "kernels/numerics.h"
 #include "kernels/reference/reference_backend.h"
+#include "kernels/reference/sum_lanes.h"
 
 namespace potluck::kernels {
 namespace {
@@ -77,13 +78,6 @@ std::vector<float> Decode(DType dtype, const std::byte* from, int64_t count) {
   return x;
 }
 
-float SumLanes(std::array<float, 16> lanes) {
-  for (int step = 8; step >= 1; step /= 2) {
-    for (int i = 0; i < step; ++i) lanes[i] = lanes[i] + lanes[i + step];
-  }
-  return lanes[0];
-}
-
 // The slot of position j as token t sees it.
 int64_t SlotOf(const KvIndex& index, int64_t t, int64_t j) {
   if (j < index.linear_len[t]) return j;
@@ -107,7 +101,7 @@ struct Partial {
 Partial AttendSpan(const AttentionArgs& args, int64_t t, int64_t h, int64_t begin, int64_t end) {
   const KvIndex& index = *args.index;
   const int64_t g = h / (args.q.shape[1] / args.pool.num_kv_heads), dim = args.pool.head_dim;
-  const float* q = args.q.host<float>() + t * args.q.strides[0] + h * args.q.strides[1];
+  const float* q = FloatRow(args.q, t) + h * args.q.strides[1];
   const auto row = [&](int64_t j, Part part) {
     return Decode(args.pool.dtype, Place(args.pool, index, t, g, SlotOf(index, t, j), part), dim);
   };
@@ -146,8 +140,7 @@ absl::Status ReferenceBackend::KvWrite(const KvWriteArgs& args) {
     for (int64_t g = 0; g < args.pool.num_kv_heads; ++g) {
       for (const Part part : {Part::kKey, Part::kValue}) {
         const TensorView& from = part == Part::kKey ? args.k : args.v;
-        Encode(args.pool.dtype, from.host<float>() + t * from.strides[0] + g * from.strides[1],
-               args.pool.head_dim,
+        Encode(args.pool.dtype, FloatRow(from, t) + g * from.strides[1], args.pool.head_dim,
                Place(args.pool, *args.index, t, g, args.index->write_slot[t], part));
       }
     }
@@ -172,7 +165,7 @@ absl::Status ReferenceBackend::Attention(const AttentionArgs& args) {
         }
         begin = span_end;
       }
-      float* out = args.out.host<float>() + t * args.out.strides[0] + h * args.out.strides[1];
+      float* out = FloatRow(args.out, t) + h * args.out.strides[1];
       for (int64_t d = 0; d < args.pool.head_dim; ++d) out[d] = total.out[d] / total.sum;
     }
   }

@@ -7,21 +7,10 @@
 #include "common/status_macros.h"
 #include "kernels/numerics.h"
 #include "kernels/reference/reference_backend.h"
+#include "kernels/reference/sum_lanes.h"
 
 namespace potluck::kernels {
 namespace {
-
-float* Row(const TensorView& view, int64_t row) {
-  return view.host<float>() + row * view.strides[0];
-}
-
-// The tree of cpu-1: lanes i and i + 8 are added, then i and i + 4, i + 2, i + 1.
-float SumLanes(std::array<float, 16> lanes) {
-  for (int step = 8; step >= 1; step /= 2) {
-    for (int i = 0; i < step; ++i) lanes[i] = lanes[i] + lanes[i + step];
-  }
-  return lanes[0];
-}
 
 float Gate(GateFunction function, float x) {
   switch (function) {
@@ -67,8 +56,8 @@ absl::Status ReferenceBackend::RmsNorm(const RmsNormArgs& args) {
   const int64_t dim = args.x.shape[1];
   const float* gain = args.gain.host<float>();
   for (int64_t t = 0; t < args.x.shape[0]; ++t) {
-    const float* x = Row(args.x, t);
-    float* y = Row(args.y, t);
+    const float* x = FloatRow(args.x, t);
+    float* y = FloatRow(args.y, t);
     std::array<float, 16> lanes = {};
     for (int64_t d = 0; d < dim; ++d) lanes[d % 16] = std::fma(x[d], x[d], lanes[d % 16]);
     const float mean = SumLanes(lanes) / static_cast<float>(dim);
@@ -84,7 +73,7 @@ absl::Status ReferenceBackend::Rope(const RopeArgs& args) {
   const float* inv_freq = args.inv_freq.host<float>();
   for (int64_t t = 0; t < args.x.shape[0]; ++t) {
     for (int64_t h = 0; h < args.x.shape[1]; ++h) {
-      float* x = Row(args.x, t) + h * args.x.strides[1];
+      float* x = FloatRow(args.x, t) + h * args.x.strides[1];
       for (int64_t i = 0; i < pairs; ++i) {
         const float angle = static_cast<float>(args.positions[t]) * inv_freq[i];
         const float c = Cos(angle) * args.magnitude, s = Sin(angle) * args.magnitude;
@@ -102,9 +91,9 @@ absl::Status ReferenceBackend::Rope(const RopeArgs& args) {
 absl::Status ReferenceBackend::GatedActivation(const GatedActivationArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   for (int64_t t = 0; t < args.y.shape[0]; ++t) {
-    const float* gate = Row(args.gate, t);
-    const float* up = Row(args.up, t);
-    float* y = Row(args.y, t);
+    const float* gate = FloatRow(args.gate, t);
+    const float* up = FloatRow(args.up, t);
+    float* y = FloatRow(args.y, t);
     for (int64_t f = 0; f < args.y.shape[1]; ++f) y[f] = Gate(args.function, gate[f]) * up[f];
   }
   return absl::OkStatus();
@@ -114,7 +103,7 @@ absl::Status ReferenceBackend::Add(const AddArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   for (int64_t t = 0; t < args.y.shape[0]; ++t) {
     for (int64_t d = 0; d < args.y.shape[1]; ++d) {
-      Row(args.y, t)[d] = Row(args.a, t)[d] + Row(args.b, t)[d];
+      FloatRow(args.y, t)[d] = FloatRow(args.a, t)[d] + FloatRow(args.b, t)[d];
     }
   }
   return absl::OkStatus();
@@ -123,7 +112,7 @@ absl::Status ReferenceBackend::Add(const AddArgs& args) {
 absl::Status ReferenceBackend::Scale(const ScaleArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   for (int64_t t = 0; t < args.x.shape[0]; ++t) {
-    for (int64_t d = 0; d < args.x.shape[1]; ++d) Row(args.x, t)[d] *= args.factor;
+    for (int64_t d = 0; d < args.x.shape[1]; ++d) FloatRow(args.x, t)[d] *= args.factor;
   }
   return absl::OkStatus();
 }
@@ -131,7 +120,7 @@ absl::Status ReferenceBackend::Scale(const ScaleArgs& args) {
 absl::Status ReferenceBackend::SoftCap(const SoftCapArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   for (int64_t t = 0; t < args.x.shape[0]; ++t) {
-    float* x = Row(args.x, t);
+    float* x = FloatRow(args.x, t);
     for (int64_t d = 0; d < args.x.shape[1]; ++d) x[d] = args.cap * Tanh(x[d] / args.cap);
   }
   return absl::OkStatus();
@@ -140,7 +129,7 @@ absl::Status ReferenceBackend::SoftCap(const SoftCapArgs& args) {
 absl::Status ReferenceBackend::GatherRows(const GatherRowsArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   for (int64_t i = 0; i < args.y.shape[0]; ++i) {
-    std::copy_n(Row(args.x, args.rows[i]), args.x.shape[1], Row(args.y, i));
+    std::copy_n(FloatRow(args.x, args.rows[i]), args.x.shape[1], FloatRow(args.y, i));
   }
   return absl::OkStatus();
 }
@@ -149,10 +138,10 @@ absl::Status ReferenceBackend::ExpertRoute(const ExpertRouteArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   const int64_t used = args.experts.shape[1];
   for (int64_t t = 0; t < args.logits.shape[0]; ++t) {
-    const std::vector<float> p = Softmax(Row(args.logits, t), args.logits.shape[1]);
+    const std::vector<float> p = Softmax(FloatRow(args.logits, t), args.logits.shape[1]);
     std::vector<bool> chosen(p.size());
     int32_t* experts = args.experts.host<int32_t>() + t * args.experts.strides[0];
-    float* weights = Row(args.weights, t);
+    float* weights = FloatRow(args.weights, t);
     float sum = 0;
     for (int64_t j = 0; j < used; ++j) {
       const int64_t best = BestExpert(p, chosen);
@@ -173,9 +162,9 @@ absl::Status ReferenceBackend::ExpertCombine(const ExpertCombineArgs& args) {
     for (int64_t d = 0; d < args.y.shape[1]; ++d) {
       float sum = 0;
       for (int64_t j = 0; j < used; ++j) {
-        sum = std::fma(Row(args.weights, t)[j], Row(args.x, t * used + j)[d], sum);
+        sum = std::fma(FloatRow(args.weights, t)[j], FloatRow(args.x, t * used + j)[d], sum);
       }
-      Row(args.y, t)[d] = sum;
+      FloatRow(args.y, t)[d] = sum;
     }
   }
   return absl::OkStatus();

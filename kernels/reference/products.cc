@@ -1,4 +1,5 @@
 // Products and embedding exactly as matmul.h and embed.h write them down.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -86,15 +87,11 @@ float DotRow(const ReferenceWeight& weight, int64_t expert, int64_t row, const f
   return DotFloat(x, w.data(), weight.cols());
 }
 
-const float* RowOf(const TensorView& view, int64_t row) {
-  return view.host<float>() + row * view.strides[0];
-}
-
 float LowRankAddend(const LowRank& adapter, const float* x, int64_t in_dim, int64_t n) {
   const int64_t rank = adapter.a.shape[0];
   std::vector<float> down(rank);
-  for (int64_t r = 0; r < rank; ++r) down[r] = DotFloat(x, RowOf(adapter.a, r), in_dim);
-  return adapter.scale * DotFloat(down.data(), RowOf(adapter.b, n), rank);
+  for (int64_t r = 0; r < rank; ++r) down[r] = DotFloat(x, FloatRow(adapter.a, r), in_dim);
+  return adapter.scale * DotFloat(down.data(), FloatRow(adapter.b, n), rank);
 }
 
 }  // namespace
@@ -115,7 +112,7 @@ absl::Status ReferenceBackend::Embed(const EmbedArgs& args) {
   POTLUCK_RETURN_IF_ERROR(Validate(args));
   const auto& weight = static_cast<const ReferenceWeight&>(*args.weight);
   for (size_t t = 0; t < args.ids.size(); ++t) {
-    float* y = args.y.host<float>() + t * args.y.strides[0];
+    float* y = FloatRow(args.y, t);
     DecodeRow(weight.dtype(), weight.Row(0, args.ids[t]), weight.cols(), y);
     if (args.scale == 1) continue;
     for (int64_t d = 0; d < weight.cols(); ++d) y[d] *= args.scale;
@@ -129,8 +126,8 @@ absl::Status ReferenceBackend::MatMul(const MatMulArgs& args) {
   for (const Product& product : args.products) {
     const auto& weight = static_cast<const ReferenceWeight&>(*product.weight);
     for (int64_t t = 0; t < args.x.shape[0]; ++t) {
-      const float* x = RowOf(args.x, t);
-      float* y = product.y.host<float>() + t * product.y.strides[0];
+      const float* x = FloatRow(args.x, t);
+      float* y = FloatRow(product.y, t);
       const int slot = product.adapters.token_slot.empty() ? 0 : product.adapters.token_slot[t];
       for (int64_t n = 0; n < weight.rows(); ++n) {
         y[n] = DotRow(weight, 0, n, x, args.precision);
@@ -153,8 +150,8 @@ absl::Status ReferenceBackend::ExpertMatMul(const ExpertMatMulArgs& args) {
     for (int64_t t = 0; t < num_tokens; ++t) {
       for (int64_t j = 0; j < choices; ++j) {
         const int32_t expert = args.experts.host<int32_t>()[t * args.experts.strides[0] + j];
-        const float* x = RowOf(args.x, shared_rows ? t : t * choices + j);
-        float* y = product.y.host<float>() + (t * choices + j) * product.y.strides[0];
+        const float* x = FloatRow(args.x, shared_rows ? t : t * choices + j);
+        float* y = FloatRow(product.y, t * choices + j);
         for (int64_t n = 0; n < weight.rows(); ++n) {
           y[n] = DotRow(weight, expert, n, x, args.precision);
         }
