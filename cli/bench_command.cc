@@ -12,7 +12,6 @@
 #include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
-#include "kernels/devices.h"
 
 namespace potluck::cli {
 namespace {
@@ -24,10 +23,6 @@ struct BenchOptions {
   bench::ModelBenchOptions bench;
   bool json = false;
 };
-
-int ThreadsOf(const BenchOptions& options) {
-  return options.model.num_threads > 0 ? options.model.num_threads : kernels::DefaultCpuThreads();
-}
 
 void PrintTable(const std::vector<bench::ModelBenchResult>& results, model::LocalModel& loaded,
                 double bandwidth) {
@@ -73,7 +68,7 @@ absl::Status Bench(BenchOptions options) {
   if (options.bench.prompt_tokens == 0 && options.bench.generate_tokens == 0)
     return UsageError("with -p 0 and -n 0 there is nothing to measure");
   // Before the model takes the memory.
-  const double bandwidth = bench::MeasureReadBandwidth(ThreadsOf(options));
+  const double bandwidth = bench::MeasureReadBandwidth(ThreadsFor(options.model));
   const int64_t context = std::max(options.model.context_length, bench::ContextFor(options.bench));
   options.model.context_length = context;
   POTLUCK_ASSIGN_OR_RETURN(

@@ -49,15 +49,6 @@ std::vector<std::string> ModelsIn(const fs::path& folder) {
   return names;
 }
 
-// More threads than the machine runs at once would only wait for each other.
-int ThreadsFor(const ModelOptions& options) {
-  const int most = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  if (options.num_threads <= most) return options.num_threads;
-  absl::FPrintF(stderr, "note: this machine runs %d threads at once, not %d: using %d\n", most,
-                options.num_threads, most);
-  return most;
-}
-
 }  // namespace
 
 void AddModelArgument(CLI::App& command, ModelOptions& options) {
@@ -84,6 +75,12 @@ void AddModelOptions(CLI::App& command, ModelOptions& options) {
       ->capture_default_str();
 }
 
+int ThreadsFor(const ModelOptions& options) {
+  if (options.num_threads == 0) return kernels::DefaultCpuThreads();
+  const int most = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return std::min(options.num_threads, most);
+}
+
 absl::StatusOr<std::string> FindModel(const ModelOptions& options) {
   std::error_code error;
   if (fs::exists(options.model, error) || error) return options.model;
@@ -108,8 +105,13 @@ absl::StatusOr<std::string> FindModel(const ModelOptions& options) {
 absl::StatusOr<std::unique_ptr<model::LocalModel>> LoadModel(const ModelOptions& options,
                                                              model::LocalModelOptions more) {
   POTLUCK_ASSIGN_OR_RETURN(const std::string path, FindModel(options));
+  const int num_threads = ThreadsFor(options);
+  if (num_threads < options.num_threads) {
+    absl::FPrintF(stderr, "note: this machine runs %d threads at once, not %d: using %d\n",
+                  num_threads, options.num_threads, num_threads);
+  }
   auto device = kernels::OpenDevice({.device = options.device,
-                                     .num_threads = ThreadsFor(options),
+                                     .num_threads = num_threads,
                                      .target = EnvironmentOr("POTLUCK_TARGET", "")});
   if (absl::IsInvalidArgument(device.status())) return UsageError(ToStd(device.status().message()));
   POTLUCK_RETURN_IF_ERROR(device.status());

@@ -16,7 +16,7 @@ struct ModelOptions {
   std::string models_dir;
   int64_t context_length = 0;
   std::string kv_type = "f16";
-  int num_threads = 0;
+  int num_threads = 0;  // what -t says; 0: nothing
   std::string device = "cpu";
 };
 
@@ -29,7 +29,12 @@ void AddModelOptions(CLI::App& command, ModelOptions& options);
 // names that there are.
 absl::StatusOr<std::string> FindModel(const ModelOptions& options);
 
-// Loads with a progress bar on standard error. `more` holds what the flags do not say.
+// The CPU threads to use: those asked for, but no more than the machine runs at once, which would
+// only wait for each other. One per core where nobody asks.
+int ThreadsFor(const ModelOptions& options);
+
+// Loads with a progress bar on standard error, and a note where not all threads are used.
+// `more` holds what the flags do not say.
 absl::StatusOr<std::unique_ptr<model::LocalModel>> LoadModel(const ModelOptions& options,
                                                              model::LocalModelOptions more);
 

@@ -10,7 +10,6 @@
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
-#include "common/files.h"
 #include "common/status_macros.h"
 #include "model/evaluate/perplexity.h"
 
@@ -19,8 +18,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
-
 struct PerplexityOptions {
   ModelOptions model;
   std::string file;
@@ -28,9 +25,9 @@ struct PerplexityOptions {
 };
 
 absl::Status MeasurePerplexity(const PerplexityOptions& options) {
-  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadFile(options.file, kMaxTextBytes));
+  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(options.file));
   POTLUCK_ASSIGN_OR_RETURN(const auto loaded, LoadModel(options.model, {.max_outputs = 64}));
-  POTLUCK_ASSIGN_OR_RETURN(const auto ids, loaded->EncodeText(text));
+  POTLUCK_ASSIGN_OR_RETURN(const auto ids, loaded->text().EncodeText(text));
   const absl::Duration start = SteadyClock().SinceStart();
   absl::StatusOr<model::Perplexity> result;
   {
@@ -74,7 +71,7 @@ void AddPerplexityCommand(CLI::App& app, Command& command) {
   AddModelOptions(*perplexity, options->model);
   perplexity->get_option("--ctx")->description(
       "Tokens per chunk; the second half of each is scored (default: 512)");
-  perplexity->add_option("-f,--file", options->file, "The text")->required();
+  perplexity->add_option("-f,--file", options->file, "The text; a pipe will do")->required();
   perplexity->add_flag("--json", options->json, "Print one JSON object");
   perplexity->footer("Example:\n  potluck perplexity model.gguf -f wiki.test.raw --ctx 512");
   perplexity->callback(

@@ -123,11 +123,11 @@ class Runner {
       : options_(options),
         loaded_(loaded),
         generator_(loaded.stage(), loaded.tokenizer(), SteadyClock()),
-        chats_(!options.raw && loaded.has_chat_template()) {
-    request_.sampling = SamplingOf(options, loaded.default_sampling());
+        chats_(!options.raw && loaded.text().has_chat_template()) {
+    request_.sampling = SamplingOf(options, loaded.text().default_sampling());
     request_.max_tokens = options.max_tokens;
     request_.stop = options.stop;
-    request_.end_tokens = loaded.end_tokens();
+    request_.end_tokens = loaded.text().end_tokens();
     request_.top_logprobs = options.top_logprobs;
   }
 
@@ -149,7 +149,7 @@ class Runner {
       if (*line == "/clear") StartConversation();
       if (line->empty() || *line == "/clear") continue;
       messages_.push_back({{"role", "user"}, {"content", *line}});
-      POTLUCK_ASSIGN_OR_RETURN(request_.prompt, loaded_.EncodeChat(messages_, LocalTime()));
+      POTLUCK_ASSIGN_OR_RETURN(request_.prompt, EncodeConversation());
       const auto answer = Generate();
       if (!answer.ok()) {
         absl::FPrintF(stderr, "%s\n", answer.status().message());
@@ -168,10 +168,10 @@ class Runner {
  private:
   // What the model cannot tell by itself, before it answers.
   void PrintNotes() const {
-    for (const std::string& warning : loaded_.warnings()) {
+    for (const std::string& warning : loaded_.text().warnings()) {
       absl::FPrintF(stderr, "warning: %s\n", warning);
     }
-    if (!loaded_.has_chat_template() && !options_.raw) {
+    if (!loaded_.text().has_chat_template() && !options_.raw) {
       absl::FPrintF(stderr, "warning: the model has no chat template: %s\n",
                     options_.system.empty() ? "the prompt is continued as plain text"
                                             : "ChatML is used, which it may not understand");
@@ -180,10 +180,22 @@ class Runner {
   }
 
   absl::StatusOr<std::vector<model::TokenId>> Encode(const std::string& prompt) {
-    if (!chats()) return loaded_.EncodeText(prompt);
+    if (!chats()) return loaded_.text().EncodeText(prompt);
     StartConversation();
     messages_.push_back({{"role", "user"}, {"content", prompt}});
-    return loaded_.EncodeChat(messages_, LocalTime());
+    return EncodeConversation();
+  }
+
+  absl::StatusOr<std::vector<model::TokenId>> EncodeConversation() {
+    auto ids = loaded_.text().EncodeChat(messages_, LocalTime());
+    if (ids.ok() || options_.system.empty()) return ids;
+    // Some templates (gemma's) refuse the system role and nothing else.
+    ordered_json without_system = messages_;
+    without_system.erase(0);
+    if (!loaded_.text().EncodeChat(without_system, LocalTime()).ok()) return ids;
+    return absl::InvalidArgumentError(
+        absl::StrCat("this model takes no --system text: put it into the prompt (",
+                     ids.status().message(), ")"));
   }
 
   void StartConversation() {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,18 +10,22 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/files.h"
 #include "common/text.h"
 
 namespace potluck::cli {
 namespace {
 
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
 constexpr size_t kMaxInputBytes = size_t{64} << 20;
 constexpr char kUsagePayload[] = "potluck/usage";
 
@@ -40,14 +45,38 @@ extern "C" void OnInterrupt(int signal_number) {
 }
 
 // False where an interrupt came first.
-bool WaitForInput() {
-  std::array<pollfd, 2> ends = {pollfd{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
+bool WaitForInput(int descriptor) {
+  std::array<pollfd, 2> ends = {pollfd{.fd = descriptor, .events = POLLIN, .revents = 0},
                                 pollfd{.fd = interrupt_pipe[0], .events = POLLIN, .revents = 0}};
   while (!Interrupted()) {
     if (poll(ends.data(), ends.size(), -1) >= 0) return !Interrupted();
     if (errno != EINTR) return true;  // the read says what is wrong
   }
   return false;
+}
+
+// `what` and `where`: "the prompt", "standard input".
+absl::StatusOr<std::string> ReadToEnd(int descriptor, std::string_view what,
+                                      std::string_view where) {
+  std::string text;
+  std::array<char, 1 << 16> buffer;
+  while (true) {
+    if (!WaitForInput(descriptor)) {
+      return absl::CancelledError(absl::StrCat("stopped while reading ", ToAbsl(where)));
+    }
+    const ssize_t count = read(descriptor, buffer.data(), buffer.size());
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (count < 0) {
+      return absl::Status(absl::ErrnoToStatusCode(errno),
+                          absl::StrCat("cannot read ", ToAbsl(where), ": ", std::strerror(errno)));
+    }
+    if (count == 0) return text;
+    text.append(buffer.data(), static_cast<size_t>(count));
+    if (text.size() > kMaxInputBytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(ToAbsl(what), " on ", ToAbsl(where), " is longer than 64 MiB: shorten it"));
+    }
+  }
 }
 
 class MonotonicClock final : public Clock {
@@ -89,22 +118,22 @@ absl::StatusOr<std::string> ReadStandardInput(std::string_view what) {
     std::fprintf(stderr, "type %.*s, then Enter and Ctrl-D\n", static_cast<int>(what.size()),
                  what.data());
   }
-  std::string text;
-  char buffer[1 << 16];
-  while (true) {
-    if (!WaitForInput()) return absl::CancelledError("stopped while reading standard input");
-    const ssize_t count = read(STDIN_FILENO, buffer, sizeof(buffer));
-    if (count < 0) {
-      return absl::Status(absl::ErrnoToStatusCode(errno),
-                          absl::StrCat("cannot read standard input: ", std::strerror(errno)));
-    }
-    if (count == 0) return text;
-    text.append(buffer, static_cast<size_t>(count));
-    if (text.size() > kMaxInputBytes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(ToAbsl(what), " on standard input is longer than 64 MiB: shorten it"));
-    }
+  return ReadToEnd(STDIN_FILENO, what, "standard input");
+}
+
+absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
+  struct stat info;
+  const bool is_stream =
+      stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+  if (!is_stream) return ReadFile(path, kMaxFileBytes);
+  // O_NONBLOCK: a named pipe waits for its other end where an interrupt is seen, too.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) {
+    return absl::Status(absl::ErrnoToStatusCode(errno),
+                        absl::StrCat("cannot open ", path, ": ", std::strerror(errno)));
   }
+  absl::Cleanup close_file = [&] { close(descriptor); };
+  return ReadToEnd(descriptor, "the text", path);
 }
 
 std::optional<std::string> LineReader::Next() {
@@ -116,7 +145,7 @@ std::optional<std::string> LineReader::Next() {
       waiting_.erase(0, end + 1);
       return line;
     }
-    if (!WaitForInput()) return std::nullopt;
+    if (!WaitForInput(STDIN_FILENO)) return std::nullopt;
     const ssize_t count = read(STDIN_FILENO, buffer.data(), buffer.size());
     if (count <= 0) {
       if (waiting_.empty()) return std::nullopt;

@@ -24,6 +24,10 @@ bool IsTerminal(int descriptor);
 // interrupt, ResourceExhausted beyond 64 MiB.
 absl::StatusOr<std::string> ReadStandardInput(std::string_view what);
 
+// The exact bytes of a text file, at most 1 GiB; of a pipe or a device as much as of standard
+// input, and with the same errors.
+absl::StatusOr<std::string> ReadTextFile(const std::string& path);
+
 // Standard input by lines, as a person writes them.
 class LineReader {
  public:

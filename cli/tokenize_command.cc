@@ -10,7 +10,6 @@
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
-#include "common/files.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "model/model_file.h"
@@ -21,8 +20,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
-
 struct TokenizeOptions {
   ModelOptions model;
   std::optional<std::string> text, file;
@@ -32,7 +29,7 @@ struct TokenizeOptions {
 
 absl::StatusOr<std::string> ReadText(const TokenizeOptions& options) {
   if (options.text.has_value()) return *options.text;
-  if (options.file.has_value()) return ReadFile(*options.file, kMaxTextBytes);
+  if (options.file.has_value()) return ReadTextFile(*options.file);
   return ReadStandardInput("the text");
 }
 
@@ -70,7 +67,7 @@ void AddTokenizeCommand(CLI::App& app, Command& command) {
   CLI::App* tokenize = app.add_subcommand("tokenize", "Show the tokens of a text");
   AddModelArgument(*tokenize, options->model);
   tokenize->add_option("TEXT", options->text, "Without one: standard input");
-  tokenize->add_option("-f,--file", options->file, "The exact bytes of this file");
+  tokenize->add_option("-f,--file", options->file, "The exact bytes of this file or pipe");
   tokenize->add_flag("--json", options->json, "Print {\"ids\": [...], \"tokens\": [...]}");
   tokenize->add_flag("--no-bos", options->no_bos, "Add no special token at all");
   tokenize->footer(

@@ -147,7 +147,8 @@ class BadFiles(ProgramTest):
         pipe = os.path.join(self.folder, "pipe.gguf")
         os.mkfifo(pipe)
         self.fails("run", pipe, "hi", says=("pipe.gguf", "not a regular file"))
-        self.fails("tokenize", DEMO, "-f", pipe, says="not a regular file")
+        self.fails("tokenize", DEMO, "-f", self.folder, says="a folder")
+        self.fails("tokenize", DEMO, "-f", "/dev/zero", says=("/dev/zero", "64 MiB"), peak_mib=300)
         self.fails("perplexity", DEMO, "-f", os.path.join(self.folder, "missing.txt"), says="missing.txt")
 
     def test_a_folder_with_two_models(self):

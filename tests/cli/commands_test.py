@@ -143,6 +143,15 @@ class Run(ProgramTest):
         self.assertIn(",".join(map(str, system)), ",".join(map(str, result["prompt_ids"])))
         self.assertNotEqual(result["prompt_ids"], answer(self.fine(*RUN, "hi", "--json", "-n", "1"))["prompt_ids"])
 
+    def test_a_template_that_takes_no_system_text(self):
+        gguf = Gguf.read(DEMO)
+        gguf.metadata["tokenizer.chat_template"] = string(
+            "{% if messages[0].role == 'system' %}{{ raise_exception('no such role') }}{% endif %}"
+            "{% for message in messages %}{{ message.content }}{% endfor %}")
+        path = self.write("gemma.gguf", gguf.bytes())
+        self.fine("run", path, "hi", "-n", "1", "-t", "1")
+        self.fails("run", path, "hi", "--system", "x", says=("--system", "put it into the prompt", "no such role"))
+
     def test_logprobs(self):
         for count in (0, 3, 100):
             result = answer(self.fine(*RUN, QUESTION, "--json", "--logprobs", str(count), "-n", "4"))
@@ -245,6 +254,9 @@ class Tokenize(ProgramTest):
         expected = self.ids(DEMO, text)
         self.assertEqual(self.ids(DEMO, "-f", self.write("text", text)), expected)
         self.assertEqual(self.ids(DEMO, stdin=text.encode()), expected)
+        pipe = ("bash", "-c", '"$@" -f <(printf %s "$0")', text)
+        self.assertEqual(self.ids(DEMO, wrapper=pipe), expected)
+        self.assertEqual(self.ids(DEMO, "-f", "/dev/stdin", stdin=text.encode()), expected)
         with_zero = self.ids(DEMO, "-f", self.write("text", b"a\0b\n"))
         self.assertEqual(len(with_zero), 4)
         self.assertEqual(len(answer(self.fine("tokenize", DEMO, text, "--json"))["tokens"]), len(expected))
@@ -331,6 +343,8 @@ class Measure(ProgramTest):
         names = [line["test"] for line in answer(self.fine(*flags, "-d", "16", "--sequences", "3"))]
         self.assertEqual(names, ["pp8@d16", "tg4x3@d16"])
         self.assertEqual([line["test"] for line in answer(self.fine(*decode))], ["tg4"])
+        many = self.fine("bench", DEMO, "-t", "1000", "-r", "1", "-p", "0", "-n", "1")
+        self.assertIn("not 1000", many.err)
         beyond = self.fine("bench", DEMO, "-t", "1", "-r", "1", "-p", "4", "-n", "0", "-d", "1100")
         self.assertIn("1024", beyond.err)
         self.assertIn("pp4@d1100", beyond.out)

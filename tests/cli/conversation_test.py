@@ -155,6 +155,16 @@ class Interrupts(ProgramTest):
         self.assertEqual(process.returncode, 1)
         self.assertEqual(err, b"potluck: stopped\n")
 
+    def test_a_wait_for_a_pipe_ends(self):
+        path = os.path.join(self.folder, "pipe")
+        os.mkfifo(path)
+        process = subprocess.Popen([PROGRAM, "tokenize", DEMO, "-f", path], stderr=subprocess.PIPE)
+        with open(path, "wb"):  # returns once the program has opened its end
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(err.decode(), f"potluck: stopped while reading {path}\n")
+
     def test_a_reader_that_leaves_ends_the_program(self):
         reader, writer = os.pipe()
         os.close(reader)
