@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
@@ -170,6 +171,12 @@ absl::StatusOr<ModelFile> ModelFileFromDocuments(const std::string& name,
   POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<SafetensorsFolder> folder,
                            SafetensorsFolder::FromDocuments(name, std::move(documents)));
   return Describe(std::move(folder), name);
+}
+
+absl::Status InFile(const absl::Status& status, const std::string& path) {
+  const bool about_file = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+                          absl::IsUnimplemented(status) || absl::IsDataLoss(status);
+  return about_file && !absl::StrContains(status.message(), path) ? Annotate(status, path) : status;
 }
 
 absl::StatusOr<Vocabulary> ReadVocabulary(const ModelFile& model) {

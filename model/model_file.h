@@ -64,6 +64,9 @@ absl::StatusOr<ModelFile> ModelFileFromHeaders(const std::string& name,
 absl::StatusOr<ModelFile> ModelFileFromDocuments(const std::string& name,
                                                  std::map<std::string, std::string> documents);
 
+// Says which file is at fault, where the file is and the message does not.
+absl::Status InFile(const absl::Status& status, const std::string& path);
+
 // From the GGUF metadata or from the folder's tokenizer.json.
 absl::StatusOr<Vocabulary> ReadVocabulary(const ModelFile& model);
 

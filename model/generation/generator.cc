@@ -5,7 +5,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "model/generation/stop_strings.h"
+#include "model/generation/answer_text.h"
 
 namespace potluck::model {
 namespace {
@@ -38,40 +38,6 @@ double GenerationTimings::generated_tokens_per_second() const {
   return seconds > 0 && generated_tokens > 1 ? static_cast<double>(generated_tokens - 1) / seconds
                                              : 0;
 }
-
-// Turns chosen tokens into shown text, holding back half characters and possible stop strings.
-class Generator::Answer {
- public:
-  Answer(const Tokenizer& tokenizer, const GenerationRequest& request,
-         const GenerationCallbacks& callbacks, Generation& generation)
-      : callbacks_(callbacks),
-        generation_(generation),
-        decoder_(tokenizer, {.continuation = true}),
-        stops_(request.stop) {}
-
-  // False once a stop string has ended the answer.
-  bool Add(TokenId id) {
-    generation_.ids.push_back(id);
-    Show(stops_.Feed(decoder_.Feed(id)));
-    return !stops_.stopped();
-  }
-  void Finish() {
-    Show(stops_.Feed(decoder_.Flush()));
-    Show(stops_.Flush());
-  }
-
- private:
-  void Show(std::string_view text) {
-    if (text.empty()) return;
-    generation_.text.append(text);
-    if (callbacks_.on_text) callbacks_.on_text(text);
-  }
-
-  const GenerationCallbacks& callbacks_;
-  Generation& generation_;
-  StreamDecoder decoder_;
-  StopStrings stops_;
-};
 
 absl::StatusOr<Generation> Generator::Generate(const GenerationRequest& request,
                                                const GenerationCallbacks& callbacks) {
@@ -130,7 +96,12 @@ absl::StatusOr<bool> Generator::Prefill(const GenerationRequest& request,
 // Samples from the logits of the last step until something ends the answer.
 absl::Status Generator::Decode(const GenerationRequest& request,
                                const GenerationCallbacks& callbacks, Generation& generation) {
-  Answer answer(tokenizer_, request, callbacks, generation);
+  AnswerText answer(tokenizer_, request.stop);
+  const auto show = [&](const std::string& text) {
+    if (text.empty()) return;
+    generation.text.append(text);
+    if (callbacks.on_text) callbacks.on_text(text);
+  };
   std::vector<TokenId> history = request.prompt;
   while (true) {
     const auto generated = static_cast<int64_t>(generation.ids.size());
@@ -156,13 +127,15 @@ absl::Status Generator::Decode(const GenerationRequest& request,
     if (request.top_logprobs >= 0)
       generation.logprobs.push_back(Logprobs(logits_, id, request.top_logprobs));
     history.push_back(id);
-    if (!answer.Add(id)) break;
+    generation.ids.push_back(id);
+    show(answer.Feed(id));
+    if (answer.stopped()) break;
     const bool another =
         generated + 1 != request.max_tokens && position + 1 < stage_.context_length();
     if (another)
       POTLUCK_RETURN_IF_ERROR(RunTokens({&id, 1}, position, TokenKind::kGenerated, true));
   }
-  answer.Finish();
+  show(answer.Finish());
   return absl::OkStatus();
 }
 

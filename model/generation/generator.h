@@ -71,8 +71,6 @@ class Generator {
                                       const GenerationCallbacks& callbacks = {});
 
  private:
-  class Answer;
-
   absl::StatusOr<bool> Prefill(const GenerationRequest& request,
                                const GenerationCallbacks& callbacks, Generation& generation);
   absl::Status Decode(const GenerationRequest& request, const GenerationCallbacks& callbacks,

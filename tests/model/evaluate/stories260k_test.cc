@@ -53,7 +53,7 @@ TEST_F(Stories260kTest, HasLlamaCppsPerplexity) {
     const int64_t context_length = expected["ctx"];
     const auto model = Load(context_length, expected["kv"]);
     ASSERT_NE(model, nullptr);
-    const auto ids = model->EncodeText(text);
+    const auto ids = model->text().EncodeText(text);
     ASSERT_TRUE(ids.ok()) << ids.status();
     EXPECT_EQ(ids->size(), golden_["tokens"].get<size_t>());
     const auto result = MeasurePerplexity(model->stage(), model->tokenizer(), *ids, context_length);
@@ -69,7 +69,7 @@ TEST_F(Stories260kTest, ContinuesInLlamaCppsWords) {
     const auto model = Load(0, expected["kv"]);
     ASSERT_NE(model, nullptr);
     GenerationRequest request;
-    request.prompt = *model->EncodeText(expected["prompt"].get<std::string>());
+    request.prompt = *model->text().EncodeText(expected["prompt"].get<std::string>());
     EXPECT_EQ(request.prompt, expected["prompt_ids"].get<std::vector<TokenId>>());
     request.sampling.temperature = 0;
     request.max_tokens = static_cast<int64_t>(expected["ids"].size());

@@ -25,7 +25,7 @@ class GeneratorTest : public testing::Test {
     model_ = *std::move(model);
     generator_.emplace(model_->stage(), model_->tokenizer(), clock_);
     request_.prompt =
-        *model_->EncodeChat({{{"role", "user"}, {"content", "What can I bring to a pot-luck?"}}},
+        *model_->text().EncodeChat({{{"role", "user"}, {"content", "What can I bring to a pot-luck?"}}},
                             absl::CivilSecond(2026, 1, 2));
     request_.sampling.temperature = 0;
     request_.max_tokens = 60;

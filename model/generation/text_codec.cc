@@ -1,0 +1,64 @@
+#include "model/generation/text_codec.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/status_macros.h"
+
+namespace potluck::model {
+namespace {
+
+std::string TokenTextOrEmpty(const Tokenizer& tokenizer, std::optional<TokenId> id) {
+  return id.has_value() ? std::string(tokenizer.TokenText(*id)) : std::string();
+}
+
+SamplingParams Recommended(const SamplingDefaults& defaults) {
+  SamplingParams params;
+  params.temperature = defaults.temperature.value_or(params.temperature);
+  params.top_k = defaults.top_k.value_or(params.top_k);
+  params.top_p = defaults.top_p.value_or(params.top_p);
+  params.min_p = defaults.min_p.value_or(params.min_p);
+  params.repeat_penalty = defaults.repeat_penalty.value_or(params.repeat_penalty);
+  return params;
+}
+
+}  // namespace
+
+absl::StatusOr<TextCodec> TextCodec::Create(const ModelFile& file) {
+  TextCodec codec;
+  POTLUCK_ASSIGN_OR_RETURN(Vocabulary vocabulary, ReadVocabulary(file));
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Create(std::move(vocabulary));
+  POTLUCK_RETURN_IF_ERROR(InFile(tokenizer.status(), file.path));
+  codec.tokenizer_ = *std::move(tokenizer);
+  codec.has_chat_template_ = file.chat_template.has_value();
+  if (codec.has_chat_template_) {
+    codec.chat_template_ = ChatTemplate::Parse(*file.chat_template);
+    if (!codec.chat_template_.ok()) {
+      codec.chat_template_ = InFile(codec.chat_template_.status(), file.path);
+    }
+  }
+  codec.default_sampling_ = Recommended(file.sampling_defaults);
+  codec.end_tokens_ = file.sampling_defaults.end_tokens;
+  return codec;
+}
+
+absl::StatusOr<std::vector<TokenId>> TextCodec::EncodeChat(const nlohmann::ordered_json& messages,
+                                                           absl::CivilSecond now) const {
+  POTLUCK_RETURN_IF_ERROR(chat_template_.status());
+  POTLUCK_ASSIGN_OR_RETURN(
+      const TextSpans text,
+      chat_template_->Render({.messages = messages,
+                              .add_generation_prompt = true,
+                              .bos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->bos()),
+                              .eos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->eos()),
+                              .now = now}));
+  POTLUCK_ASSIGN_OR_RETURN(std::vector<TokenId> ids,
+                           tokenizer_->Encode(text, {.add_special = false}));
+  // Most templates write BOS themselves; where one doesn't, the vocabulary's own rule holds.
+  const auto bos = tokenizer_->bos();
+  if (tokenizer_->adds_bos() && bos.has_value() && (ids.empty() || ids.front() != *bos))
+    ids.insert(ids.begin(), *bos);
+  return ids;
+}
+
+}  // namespace potluck::model

@@ -1,0 +1,57 @@
+// The text side of a model: what turns conversations and plain text into token ids, and what its
+// makers recommend. It needs no weights, so a coordinator has it for every model it serves.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/civil_time.h"
+#include "model/chat_template/chat_template.h"
+#include "model/model_file.h"
+#include "model/sampling/sampler.h"
+#include "model/tokenizer/tokenizer.h"
+
+namespace potluck::model {
+
+// Thread-safe after construction.
+class TextCodec {
+ public:
+  // Errors name the file and what is wrong with its vocabulary. A chat template that cannot be read
+  // is an error of EncodeChat alone.
+  static absl::StatusOr<TextCodec> Create(const ModelFile& file);
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  bool has_chat_template() const { return has_chat_template_; }
+
+  // A conversation as the model was trained to read it, up to where its answer begins. Without a
+  // template of its own: ChatML. `messages`: [{"role": "user", "content": "..."}, ...]. `now`: what
+  // the template may print.
+  absl::StatusOr<std::vector<TokenId>> EncodeChat(const nlohmann::ordered_json& messages,
+                                                  absl::CivilSecond now) const;
+  // Plain text to be continued.
+  absl::StatusOr<std::vector<TokenId>> EncodeText(std::string_view text) const {
+    return tokenizer_->Encode(text);
+  }
+
+  // The makers' recommendations over our own defaults.
+  const SamplingParams& default_sampling() const { return default_sampling_; }
+  // End a turn, beside the vocabulary's own.
+  const std::vector<TokenId>& end_tokens() const { return end_tokens_; }
+  // What a person should know of the vocabulary.
+  const std::vector<std::string>& warnings() const { return tokenizer_->warnings(); }
+
+ private:
+  TextCodec() = default;
+
+  std::unique_ptr<Tokenizer> tokenizer_;
+  bool has_chat_template_ = false;
+  absl::StatusOr<ChatTemplate> chat_template_ = ChatTemplate::ChatMl();
+  SamplingParams default_sampling_;
+  std::vector<TokenId> end_tokens_;
+};
+
+}  // namespace potluck::model
