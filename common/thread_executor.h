@@ -1,0 +1,62 @@
+// The executor of a program: one thread, a queue, and a heap of what is due later.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <thread>
+#include <vector>
+
+#include "common/executor.h"
+#include "common/mutex.h"
+
+namespace potluck {
+
+// The system's clock since it was made. Thread-safe.
+class SteadyClock final : public Clock {
+ public:
+  absl::Duration SinceStart() const override;
+
+ private:
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Thread-safe. Tasks that are due run before tasks that were posted later than that.
+class ThreadExecutor final : public Executor {
+ public:
+  ThreadExecutor();
+  // Waits for the task that runs now; the others are destroyed, on the destroying thread, without
+  // being run. Not to be called from a task.
+  ~ThreadExecutor() override;
+
+  void Post(Task task) override;
+  void PostAfter(absl::Duration delay, Task task) override;
+  const Clock& clock() const override { return clock_; }
+
+  // Runs `task` as a task and waits until it has run. For programs' main threads and for tests; not
+  // to be called from a task.
+  void RunAndWait(Task task);
+
+ private:
+  struct Delayed {
+    std::chrono::steady_clock::time_point due;
+    uint64_t number;  // in the order of posting
+    Task task;
+  };
+  static bool DueLater(const Delayed& a, const Delayed& b);
+
+  void Run();
+  // The next task, waiting for it; none when stopping.
+  Task Next();
+
+  const SteadyClock clock_;
+  Mutex mutex_;
+  Condition wake_;
+  std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Delayed> delayed_ ABSL_GUARDED_BY(mutex_);  // a heap: the next one first
+  uint64_t posted_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace potluck

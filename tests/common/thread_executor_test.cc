@@ -1,0 +1,140 @@
+#include "common/thread_executor.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+
+namespace potluck {
+namespace {
+
+TEST(ThreadExecutorTest, RunsTasksInTheOrderOfPosting) {
+  ThreadExecutor executor;
+  std::vector<int> order;
+  for (int i = 0; i < 1000; ++i) executor.Post([&order, i] { order.push_back(i); });
+  executor.RunAndWait([] {});
+  ASSERT_EQ(order.size(), 1000u);
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(order[i], i);
+}
+
+TEST(ThreadExecutorTest, TasksOfManyThreadsNeverOverlap) {
+  ThreadExecutor executor;
+  int count = 0;  // without a lock: the thread sanitizer sees if two tasks overlap
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 2000; ++i) executor.Post([&count] { ++count; });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  executor.RunAndWait([&] { EXPECT_EQ(count, 8000); });
+}
+
+TEST(ThreadExecutorTest, DelayedTasksRunByTimeThenByOrder) {
+  ThreadExecutor executor;
+  std::vector<int> order;
+  absl::Notification done;
+  // Posted by one task, so that none is due before the last is there.
+  executor.Post([&] {
+    executor.PostAfter(absl::Milliseconds(30), [&] {
+      order.push_back(4);
+      done.Notify();
+    });
+    executor.PostAfter(absl::Milliseconds(1), [&] { order.push_back(2); });
+    executor.PostAfter(absl::ZeroDuration(), [&] { order.push_back(0); });
+    executor.PostAfter(-absl::Seconds(1), [&] { order.push_back(1); });
+    executor.PostAfter(absl::Milliseconds(20), [&] { order.push_back(3); });
+  });
+  done.WaitForNotification();
+  std::vector<int> sorted = order;
+  std::sort(sorted.begin(), sorted.end());
+  EXPECT_EQ(order, sorted);
+  EXPECT_EQ(order.size(), 5u);
+}
+
+TEST(ThreadExecutorTest, NoTaskRunsBeforeItsTime) {
+  ThreadExecutor executor;
+  absl::Notification done;
+  const absl::Duration start = executor.clock().SinceStart();
+  absl::Duration ran;
+  executor.PostAfter(absl::Milliseconds(20), [&] {
+    ran = executor.clock().SinceStart();
+    done.Notify();
+  });
+  done.WaitForNotification();
+  EXPECT_GE(ran - start, absl::Milliseconds(20));
+}
+
+TEST(ThreadExecutorTest, TasksPostTasks) {
+  ThreadExecutor executor;
+  absl::Notification done;
+  std::function<void(int)> again = [&](int left) {
+    if (left == 0) return done.Notify();
+    executor.Post([&again, left] { again(left - 1); });
+  };
+  executor.Post([&] { again(100); });
+  done.WaitForNotification();
+}
+
+TEST(ThreadExecutorTest, StoppingDestroysWhatWaitsWithoutRunningIt) {
+  std::atomic<int> ran = 0;
+  auto alive = std::make_shared<int>(0);
+  {
+    ThreadExecutor executor;
+    absl::Notification entered, leave;
+    executor.Post([&] {
+      entered.Notify();
+      leave.WaitForNotification();
+    });
+    entered.WaitForNotification();
+    // Its destructor posts once more, to an executor that has stopped.
+    struct PostsWhenDestroyed {
+      ThreadExecutor* executor;
+      std::atomic<int>* ran;
+      ~PostsWhenDestroyed() {
+        executor->Post([ran = ran] { ++*ran; });
+      }
+    };
+    auto poster = std::make_unique<PostsWhenDestroyed>(PostsWhenDestroyed{&executor, &ran});
+    executor.PostAfter(absl::InfiniteDuration(), [&ran, alive] { ++ran; });
+    executor.PostAfter(absl::Hours(1), [&ran, alive, poster = std::move(poster)] { ++ran; });
+    std::thread release([&] { leave.Notify(); });
+    release.join();
+  }
+  EXPECT_EQ(ran, 0);
+  EXPECT_EQ(alive.use_count(), 1);
+}
+
+TEST(ThreadExecutorTest, ACancelledTimerNeverRuns) {
+  ThreadExecutor executor;
+  int cancelled = 0, started = 0;
+  absl::Notification done;
+  std::unique_ptr<Timer> first, second;
+  executor.Post([&] {
+    first = std::make_unique<Timer>(executor);
+    second = std::make_unique<Timer>(executor);
+    first->Start(absl::Milliseconds(1), [&] { ++cancelled; });
+    second->Start(absl::Milliseconds(1), [&] { ++cancelled; });
+    second->Start(absl::Milliseconds(5), [&] {
+      ++started;
+      done.Notify();
+    });
+    first->Cancel();
+  });
+  done.WaitForNotification();
+  executor.RunAndWait([&] {
+    EXPECT_EQ(cancelled, 0);
+    EXPECT_EQ(started, 1);
+    first.reset();
+    second.reset();
+  });
+}
+
+}  // namespace
+}  // namespace potluck
