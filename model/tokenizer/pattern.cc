@@ -19,7 +19,15 @@ constexpr std::string_view kWhiteSpace =
     R"(\t-\r\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 
 constexpr size_t kMaxPatternBytes = 64 << 10;
-constexpr uint32_t kMatchSteps = 1'000'000;          // and 16 per byte of the subject
+// Of one match: what comes free, and what it may take if the text's budget allows for it.
+constexpr uint64_t kFreeSteps = 16 << 10;
+constexpr uint64_t kMaxSteps = 1'000'000;  // and 16 per byte that is in sight
+// Of all matches in a text, counted in bytes looked at or steps, whichever a match is bounded by. A
+// sane pattern needs some hundreds per byte, mostly because a window counts whole.
+constexpr uint64_t kMaxWork = uint64_t{1} << 31;
+constexpr uint64_t kMaxWorkPerByte = 8 << 10;
+// How far beyond its start a match sees at first.
+constexpr size_t kWindowBytes = 256;
 constexpr uint32_t kMatchHeapKibibytes = 512 << 10;  // the interpreter's backtracking
 constexpr size_t kJitStackBytes = 32 << 20;
 
@@ -40,6 +48,9 @@ absl::StatusOr<std::string> SpellOut(std::string_view pattern) {
         absl::StrAppend(&out, in_set ? "" : "[", ToAbsl(kWhiteSpace), in_set ? "" : "]");
       } else if (next == 'S' && !in_set) {
         absl::StrAppend(&out, "[^", ToAbsl(kWhiteSpace), "]");
+      } else if (next == 'G') {
+        return absl::UnimplementedError(
+            absl::StrCat("the pattern uses \\G, which is not supported: ", Printable(pattern)));
       } else {
         out += {c, next};
       }
@@ -83,7 +94,8 @@ absl::StatusOr<Pattern> Pattern::Compile(std::string_view regular_expression) {
   size_t offset = 0;
   pcre2_code* code = pcre2_compile(
       reinterpret_cast<PCRE2_SPTR>(spelled->data()), spelled->size(),
-      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context);
+      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT,
+      &error, &offset, context);
   pcre2_compile_context_free(context);
   if (code == nullptr) {
     unsigned char words[128] = {};
@@ -93,7 +105,7 @@ absl::StatusOr<Pattern> Pattern::Compile(std::string_view regular_expression) {
                      " cannot be read: ", reinterpret_cast<const char*>(words)));
   }
   // Where the machine has no just-in-time compiler, matching works without, only slower.
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
   return Pattern(code);
 }
 
@@ -109,8 +121,9 @@ std::string QuotePattern(std::string_view text) {
   return out;
 }
 
-PatternMatcher::PatternMatcher()
-    : data_(pcre2_match_data_create(1, nullptr)),
+PatternMatcher::PatternMatcher(size_t text_bytes)
+    : work_left_(kMaxWork + kMaxWorkPerByte * text_bytes),
+      data_(pcre2_match_data_create(1, nullptr)),
       context_(pcre2_match_context_create(nullptr)),
       jit_stack_(pcre2_jit_stack_create(64 << 10, kJitStackBytes, nullptr)) {
   POTLUCK_CHECK(data_ != nullptr && context_ != nullptr);
@@ -124,30 +137,73 @@ PatternMatcher::~PatternMatcher() {
   pcre2_match_data_free(data_);
 }
 
+int PatternMatcher::TryMatch(const Pattern& pattern, std::string_view subject, size_t from,
+                             uint32_t options) {
+  const auto* text = reinterpret_cast<PCRE2_SPTR>(subject.data());
+  const auto match = [&](uint64_t steps, uint32_t more) {
+    pcre2_set_match_limit(context_, static_cast<uint32_t>(std::min<uint64_t>(steps, UINT32_MAX)));
+    return pcre2_match(pattern.code_.get(), text, subject.size(), from,
+                       options | more | PCRE2_NO_UTF_CHECK, data_, context_);
+  };
+  const uint64_t max_steps = kMaxSteps + 16 * (subject.size() - from);
+  int found = match(kFreeSteps, 0);
+  if (found == PCRE2_ERROR_MATCHLIMIT) {
+    Charge(max_steps);
+    found = match(max_steps, 0);
+  }
+  return found == PCRE2_ERROR_JIT_STACKLIMIT ? match(max_steps, PCRE2_NO_JIT) : found;
+}
+
+void PatternMatcher::Charge(uint64_t work) { work_left_ -= std::min(work, work_left_); }
+
+// PCRE2 bounds the steps of each start, but neither tells how many it took nor bounds the starts,
+// and a loop over one character is no step: a hostile pattern takes quadratic time. So a match sees
+// no more than a window of the text, and tells (a "partial match") where it would like to see
+// beyond; then that one start gets a window twice as long. Bytes in sight times starts bound the
+// work.
 absl::StatusOr<std::optional<PatternMatcher::Match>> PatternMatcher::Find(const Pattern& pattern,
                                                                           std::string_view subject,
                                                                           size_t from) {
-  constexpr uint64_t kMaxSteps = UINT32_MAX;
-  pcre2_set_match_limit(context_, static_cast<uint32_t>(std::min<uint64_t>(
-                                      kMatchSteps + uint64_t{16} * subject.size(), kMaxSteps)));
-  const auto* text = reinterpret_cast<PCRE2_SPTR>(subject.data());
-  int found = pcre2_match(pattern.code_.get(), text, subject.size(), from, PCRE2_NO_UTF_CHECK,
-                          data_, context_);
-  if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
-    found = pcre2_match(pattern.code_.get(), text, subject.size(), from,
-                        PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data_, context_);
+  size_t window_bytes = kWindowBytes;
+  while (true) {
+    size_t end = subject.size();
+    if (end - from > window_bytes) {
+      end = from + window_bytes;
+      while ((subject[end] & 0xC0) == 0x80) --end;
+    }
+    const bool at_end = end == subject.size();
+    const bool one_start = window_bytes > kWindowBytes;
+    pcre2_set_offset_limit(context_, one_start ? from : at_end ? PCRE2_UNSET : end - 1);
+    const int found =
+        TryMatch(pattern, subject.substr(0, end), from, at_end ? 0 : PCRE2_PARTIAL_HARD);
+    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data_);
+    size_t tried_to = one_start ? from : end;
+    if (found >= 0) tried_to = pcre2_get_startchar(data_);
+    if (found == PCRE2_ERROR_PARTIAL) tried_to = range[0];
+    Charge((tried_to - from + 1) * (end - from));
+    if (found < 0 && found != PCRE2_ERROR_NOMATCH && found != PCRE2_ERROR_PARTIAL) {
+      unsigned char words[128] = {};
+      pcre2_get_error_message(found, words, sizeof(words));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the vocabulary's pattern cannot be matched on this text (",
+          reinterpret_cast<const char*>(words), "); split the text into shorter parts"));
+    }
+    if (work_left_ == 0) {
+      return absl::ResourceExhaustedError(
+          "the vocabulary's pattern takes far more work on this text than a sane one; split the "
+          "text into shorter parts, or fetch the model's tokenizer again");
+    }
+    // \K may move the start beyond the end.
+    if (found >= 0) return Match{std::min(range[0], range[1]), range[1]};
+    if (found == PCRE2_ERROR_PARTIAL) {
+      from = tried_to;
+      window_bytes *= 2;
+      continue;
+    }
+    if (at_end && !one_start) return std::nullopt;
+    from = one_start ? from + std::max(1, DecodeUtf8(subject.substr(from))) : end;
+    window_bytes = kWindowBytes;
   }
-  if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
-  if (found < 0) {
-    unsigned char words[128] = {};
-    pcre2_get_error_message(found, words, sizeof(words));
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the vocabulary's pattern cannot be matched on this text (",
-                     reinterpret_cast<const char*>(words), "); split the text into shorter parts"));
-  }
-  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data_);
-  // \K may move the start beyond the end.
-  return Match{std::min(range[0], range[1]), range[1]};
 }
 
 }  // namespace potluck::model

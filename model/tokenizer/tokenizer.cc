@@ -252,7 +252,7 @@ struct Tokenizer::Parts {
 
 absl::Status Tokenizer::Parts::MakeMatchers(const Plan& plan) {
   std::vector<AddedTokenMatcher::Token> given, normalized;
-  PatternMatcher matcher;
+  PatternMatcher matcher(/*text_bytes=*/0);  // what every text has will do for these few
   for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     const VocabularyToken& token = vocabulary.tokens[id];
     const bool control = IsTextless(token.type);
@@ -365,7 +365,7 @@ absl::StatusOr<std::vector<TokenId>> Tokenizer::Parts::Encode(
   }
   std::vector<TokenId> ids;
   if (add_special) ids = before_text;
-  PatternMatcher matcher;
+  PatternMatcher matcher(text.size());
   MergeModel::Scratch scratch;
   for (const TextFragment& fragment : given_matcher->Split(text, trusted)) {
     if (fragment.id >= 0) {
