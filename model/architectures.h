@@ -14,7 +14,7 @@ namespace potluck::model {
 
 struct ArchitectureTraits {
   std::string_view name;        // GGUF's
-  std::string_view model_type;  // Hugging Face's; empty: GGUF only
+  std::string_view model_type;  // Hugging Face's
   // llama.cpp's converter reorders the rows of q and k for some architectures, so the two file
   // kinds may differ.
   RopeStyle gguf_rope = RopeStyle::kHalfSplit;

@@ -291,7 +291,7 @@ absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config_json) {
   const std::optional<std::string> type = StringValue(FindKey(config_json, "model_type"));
   if (!type) return absl::InvalidArgumentError("config key model_type is missing");
   const ArchitectureTraits* traits = FindModelType(*type);
-  if (traits == nullptr || traits->model_type.empty()) {
+  if (traits == nullptr) {
     return absl::UnimplementedError(absl::StrCat("the model type \"", Printable(*type),
                                                  "\" is not supported; supported are ",
                                                  SupportedModelTypes()));

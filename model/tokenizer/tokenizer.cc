@@ -440,8 +440,6 @@ size_t Tokenizer::vocab_size() const { return parts_->vocabulary.tokens.size(); 
 std::optional<TokenId> Tokenizer::bos() const { return parts_->vocabulary.bos; }
 std::optional<TokenId> Tokenizer::eos() const { return parts_->vocabulary.eos; }
 std::optional<TokenId> Tokenizer::eot() const { return parts_->vocabulary.eot; }
-std::optional<TokenId> Tokenizer::unknown() const { return parts_->vocabulary.unknown; }
-std::optional<TokenId> Tokenizer::padding() const { return parts_->vocabulary.padding; }
 
 bool Tokenizer::IsControl(TokenId id) const {
   return parts_->InRange(id) && parts_->vocabulary.tokens[id].type == TokenType::kControl;

@@ -92,8 +92,6 @@ class Tokenizer {
   std::optional<TokenId> bos() const;
   std::optional<TokenId> eos() const;
   std::optional<TokenId> eot() const;
-  std::optional<TokenId> unknown() const;
-  std::optional<TokenId> padding() const;
   bool IsControl(TokenId id) const;
 
   // Ids that end a generation: EOS, end of turn, what the file names, and tokens known by their
