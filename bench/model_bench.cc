@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "model/graph/bound_graph.h"
 #include "model/step.h"
 
 namespace potluck::bench {
@@ -94,6 +95,22 @@ absl::StatusOr<double> RunOnce(model::LocalModel& loaded, const Test& test, int6
   return absl::ToDoubleSeconds(clock.SinceStart() - start);
 }
 
+// Bytes of weights that one decoded token reads: all but the rows of the embedding that are not its
+// own, and the experts that it does not go through.
+int64_t WeightBytesPerToken(const model::LocalModel& loaded) {
+  const model::ModelConfig& config = loaded.config();
+  int64_t bytes = 0;
+  for (const model::WeightTensor& tensor : loaded.file().weights->tensors()) {
+    int64_t tensor_bytes = model::StoredBytes(tensor);
+    if (tensor.name == "token_embd.weight" && !config.tied_embeddings) continue;
+    if (config.experts.num_experts > 0 && absl::StrContains(tensor.name, "_exps.")) {
+      tensor_bytes = tensor_bytes / config.experts.num_experts * config.experts.num_experts_used;
+    }
+    bytes += tensor_bytes;
+  }
+  return bytes;
+}
+
 // KV that one token reads on average while its sequence grows from `depth` by `tokens`.
 double KvBytesPerToken(model::LocalModel& loaded, int64_t depth, int64_t tokens) {
   const model::KvCache& kv = loaded.stage().kv();
@@ -136,22 +153,6 @@ absl::StatusOr<ModelBenchResult> RunTest(model::LocalModel& loaded, const Test& 
 
 int64_t ContextFor(const ModelBenchOptions& options) {
   return options.depth + std::max(options.prompt_tokens, options.generate_tokens) + 1;
-}
-
-int64_t WeightBytesPerToken(const model::LocalModel& loaded) {
-  const model::ModelConfig& config = loaded.config();
-  int64_t bytes = 0;
-  for (const model::WeightTensor& tensor : loaded.file().weights->tensors()) {
-    int64_t tensor_bytes = static_cast<int64_t>(tensor.bytes.size());
-    for (const model::WeightBytes& expert : tensor.experts)
-      tensor_bytes += static_cast<int64_t>(expert.bytes.size());
-    if (tensor.name == "token_embd.weight" && !config.tied_embeddings) continue;
-    if (absl::StrContains(tensor.name, "_exps.")) {
-      tensor_bytes = tensor_bytes / config.experts.num_experts * config.experts.num_experts_used;
-    }
-    bytes += tensor_bytes;
-  }
-  return bytes;
 }
 
 absl::StatusOr<std::vector<ModelBenchResult>> RunModelBench(

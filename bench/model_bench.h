@@ -18,7 +18,7 @@ struct ModelBenchOptions {
   int64_t generate_tokens = 128;  // 0: no decode test
   int64_t depth = 0;              // positions that are there before a test begins
   int64_t sequences = 1;          // that decode together
-  int repetitions = 5;
+  int repetitions = 5;            // >= 1, after a first one that is not counted
 };
 
 struct ModelBenchResult {
@@ -31,10 +31,6 @@ struct ModelBenchResult {
 
 // Context that the tests need.
 int64_t ContextFor(const ModelBenchOptions& options);
-
-// Bytes of weights that one decoded token reads: all but the rows of the embedding that are not its
-// own, and the experts that it does not go through.
-int64_t WeightBytesPerToken(const model::LocalModel& loaded);
 
 // The model must have been loaded with room for ContextFor() in each of `sequences` sequences.
 // `cancelled` ends it with Cancelled.

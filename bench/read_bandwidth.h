@@ -3,8 +3,8 @@
 
 namespace potluck::bench {
 
-// Bytes per second of `num_threads` threads that sum up a buffer much larger than any cache; the
-// best of several passes. Takes about half a second and 512 MiB.
+// Bytes per second of `num_threads` (>= 1) threads that sum up a buffer much larger than any cache;
+// the best of several passes. Takes about half a second and 512 MiB.
 double MeasureReadBandwidth(int num_threads);
 
 }  // namespace potluck::bench
