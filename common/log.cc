@@ -1,11 +1,11 @@
 #include "common/log.h"
 
 #include <map>
-#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/mutex.h"
 #include "common/text.h"
 
 namespace potluck {
@@ -21,9 +21,9 @@ struct Repeats {
 };
 
 struct Logger {
-  std::mutex mutex;
-  LogOptions options;                                // guarded by mutex
-  std::map<std::string, Repeats, std::less<>> seen;  // by event; guarded by mutex
+  Mutex mutex;
+  LogOptions options ABSL_GUARDED_BY(mutex);
+  std::map<std::string, Repeats, std::less<>> seen ABSL_GUARDED_BY(mutex);  // by event
 };
 
 Logger& TheLogger() {
@@ -110,14 +110,14 @@ LogField::LogField(std::string_view key, double value)
 
 void ConfigureLog(LogOptions options) {
   Logger& logger = TheLogger();
-  std::lock_guard lock(logger.mutex);
+  MutexLock lock(logger.mutex);
   logger.options = std::move(options);
   logger.seen.clear();
 }
 
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
   Logger& logger = TheLogger();
-  std::lock_guard lock(logger.mutex);
+  MutexLock lock(logger.mutex);
   const LogOptions& options = logger.options;
   if (!options.write || level < options.level) return;
   const absl::Time now = options.now();

@@ -18,13 +18,13 @@
 #include <boost/beast/http/string_body.hpp>
 #include <chrono>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/host_port.h"
+#include "common/mutex.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 
@@ -74,11 +74,11 @@ struct Shared {
   // Runs `task` on the io thread; drops it once the server has gone.
   template <typename Task>
   void OnIoThread(Task task) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     if (!closed) asio::post(io, std::move(task));
   }
-  std::mutex mutex;
-  bool closed = false;  // guarded by mutex
+  Mutex mutex;
+  bool closed ABSL_GUARDED_BY(mutex) = false;
 };
 
 // One socket: requests come in one after the other, each is answered before the next is read. Lives
@@ -188,10 +188,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
     std::string bytes = Head(status, content_type, headers,
                              absl::StrCat("Content-Length: ", body.size(), "\r\n"), keep_alive_);
     if (request_.method != "HEAD") bytes += body;
-    OnIoThread([bytes = std::move(bytes)](Connection& connection) mutable {
-      connection.Enqueue(std::move(bytes));
-      connection.FinishAnswer();
-    });
+    Push(std::move(bytes), true);
   }
 
   void BeginStream(int status, std::string_view content_type, HttpHeaders headers) override {
@@ -208,20 +205,17 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
   }
   void End() override {
     state_ = State::kDone;
-    OnIoThread([last = std::string(chunked_ ? "0\r\n\r\n" : "")](Connection& connection) mutable {
-      if (!last.empty()) connection.Enqueue(std::move(last));
-      connection.FinishAnswer();
-    });
+    Push(chunked_ ? "0\r\n\r\n" : "", true);
   }
 
   size_t queued_bytes() const override { return queued_bytes_; }
   void OnDrained(absl::AnyInvocable<void()> drained) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     drained_ = std::make_shared<absl::AnyInvocable<void()>>(std::move(drained));
   }
   void OnGone(absl::AnyInvocable<void()> gone) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!is_gone_) {
         gone_ = std::move(gone);
         return;
@@ -230,12 +224,12 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
     shared_->executor.Post(std::move(gone));
   }
 
-  // From the io thread.
-  void Written() {
-    queued_bytes_ = 0;
+  // From the io thread: so many of the answer's bytes are on their way.
+  void Written(size_t bytes) {
+    if (queued_bytes_.fetch_sub(bytes) != bytes) return;
     std::shared_ptr<absl::AnyInvocable<void()>> drained;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       drained = drained_;
     }
     if (drained) shared_->executor.Post([drained]() { (*drained)(); });
@@ -243,7 +237,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
   void ClientIsGone() {
     absl::AnyInvocable<void()> gone;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       is_gone_ = true;
       std::swap(gone, gone_);
       drained_.reset();
@@ -254,10 +248,11 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
  private:
   enum class State { kOpen, kStreaming, kDone };
 
-  void Push(std::string bytes) {
+  void Push(std::string bytes, bool last = false) {
     queued_bytes_ += bytes.size();
-    OnIoThread([bytes = std::move(bytes)](Connection& connection) mutable {
-      connection.Enqueue(std::move(bytes));
+    OnIoThread([bytes = std::move(bytes), last](Connection& connection) mutable {
+      if (!bytes.empty()) connection.Enqueue(std::move(bytes));
+      if (last) connection.FinishAnswer();
     });
   }
   template <typename F>
@@ -273,10 +268,10 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
   const bool keep_alive_;
   std::atomic<State> state_ = State::kOpen;
   std::atomic<size_t> queued_bytes_ = 0;
-  std::mutex mutex_;
-  bool is_gone_ = false;                                 // guarded by mutex_
-  absl::AnyInvocable<void()> gone_;                      // guarded by mutex_
-  std::shared_ptr<absl::AnyInvocable<void()>> drained_;  // guarded by mutex_
+  Mutex mutex_;
+  bool is_gone_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::AnyInvocable<void()> gone_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<absl::AnyInvocable<void()>> drained_ ABSL_GUARDED_BY(mutex_);
 };
 
 bool Connection::Failed(error_code error) {
@@ -366,13 +361,14 @@ void Connection::WriteNext() {
                     [self = shared_from_this()](error_code error, size_t) {
                       self->writing_ = false;
                       self->stream_.expires_never();
+                      const size_t written = self->queue_.front().size();
                       self->queue_.pop_front();
                       if (error) {
                         self->queue_.clear();
                         return self->ClientIsGone();
                       }
+                      if (auto exchange = self->exchange_.lock()) exchange->Written(written);
                       if (!self->queue_.empty()) return self->WriteNext();
-                      if (auto exchange = self->exchange_.lock()) exchange->Written();
                       if (self->answered_) self->AfterAnswer();
                     });
 }
@@ -410,7 +406,7 @@ class BeastServer final : public HttpServer {
     });
     if (thread_.joinable()) thread_.join();
     {
-      std::lock_guard lock(shared_->mutex);
+      MutexLock lock(shared_->mutex);
       shared_->closed = true;
     }
     shared_->io.restart();

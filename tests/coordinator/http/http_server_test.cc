@@ -1,0 +1,278 @@
+#include "coordinator/api/http/http_server.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/host_port.h"
+#include "common/thread_executor.h"
+
+namespace potluck::coordinator {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// A client that says exactly what a test wants it to say.
+class RawClient {
+ public:
+  explicit RawClient(const std::string& address) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    const HostPort at = *ParseHostPort(address);
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(at.port);
+    inet_pton(AF_INET, at.host.c_str(), &to.sin_addr);
+    connected_ = connect(socket_, reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0;
+  }
+  ~RawClient() { Close(); }
+  void Close() {
+    if (socket_ >= 0) close(socket_);
+    socket_ = -1;
+  }
+  bool connected() const { return connected_; }
+  void Send(std::string_view text) const {
+    while (!text.empty()) {
+      const ssize_t sent = send(socket_, text.data(), text.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return;
+      text.remove_prefix(static_cast<size_t>(sent));
+    }
+  }
+  // Everything that comes until the text is in it or the connection ends.
+  std::string ReadUntil(std::string_view end) {
+    std::string got;
+    char bytes[4096];
+    size_t fresh = 0;
+    while (got.find(end, got.size() - std::min(got.size(), fresh + end.size())) == got.npos) {
+      const ssize_t count = recv(socket_, bytes, sizeof(bytes), 0);
+      if (count <= 0) break;
+      fresh = static_cast<size_t>(count);
+      got.append(bytes, fresh);
+    }
+    return got;
+  }
+  std::string ReadAll() { return ReadUntil(std::string(1, '\0') + "never"); }
+
+ private:
+  int socket_;
+  bool connected_ = false;
+};
+
+class HttpServerTest : public testing::Test {
+ protected:
+  void Start(HttpServer::Handler handler, HttpServerOptions options = {}) {
+    options.addresses = {"127.0.0.1:0"};
+    auto server = HttpServer::Start(options, executor_, std::move(handler));
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    address_ = server_->addresses().front();
+  }
+  static void Echo(const std::shared_ptr<HttpExchange>& exchange) {
+    const HttpRequest& request = exchange->request();
+    exchange->Respond(200, "text/plain",
+                      absl::StrCat(request.method, " ", request.path, " ", request.query, " ",
+                                   std::string(request.Header("x-test")), " ", request.body),
+                      {{"X-Answer", "yes"}});
+  }
+
+  ThreadExecutor executor_;
+  std::unique_ptr<HttpServer> server_;
+  std::string address_;
+};
+
+TEST_F(HttpServerTest, AnswersSeveralRequestsOnOneConnection) {
+  Start(Echo);
+  RawClient client(address_);
+  client.Send("POST /a/b?c=d HTTP/1.1\r\nHost: x\r\nX-TEST: t\r\nContent-Length: 2\r\n\r\nhi");
+  EXPECT_THAT(client.ReadUntil(" hi"),
+              testing::AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("\r\nX-Answer: yes\r\n"),
+                             EndsWith("POST /a/b c=d t hi")));
+  // Two at once: the second waits for its turn.
+  client.Send(
+      "GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\nConnection: close"
+      "\r\n\r\n");
+  const std::string both = client.ReadAll();
+  EXPECT_LT(both.find("GET /1"), both.find("GET /2"));
+  EXPECT_THAT(both, HasSubstr("Connection: close"));
+}
+
+TEST_F(HttpServerTest, HeadHasNoBody) {
+  Start(Echo);
+  RawClient client(address_);
+  client.Send("HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(client.ReadAll(), EndsWith("\r\n\r\n"));
+}
+
+TEST_F(HttpServerTest, StreamsInChunks) {
+  Start([](const std::shared_ptr<HttpExchange>& exchange) {
+    exchange->BeginStream(200, "text/event-stream");
+    exchange->Write("data: 1\n\n");
+    exchange->Write("");
+    exchange->Write("data: two\n\n");
+    exchange->End();
+  });
+  RawClient client(address_);
+  client.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(
+      client.ReadUntil("0\r\n\r\n"),
+      testing::AllOf(HasSubstr("Transfer-Encoding: chunked"),
+                     EndsWith("\r\n\r\n9\r\ndata: 1\n\n\r\nb\r\ndata: two\n\n\r\n0\r\n\r\n")));
+  // An older client cannot read chunks.
+  RawClient old(address_);
+  old.Send("GET / HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(old.ReadAll(), EndsWith("\r\n\r\ndata: 1\n\ndata: two\n\n"));
+}
+
+TEST_F(HttpServerTest, TellsThatAClientHasGone) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool gone = false;
+  std::shared_ptr<HttpExchange> kept;
+  Start([&](std::shared_ptr<HttpExchange> exchange) {
+    exchange->BeginStream(200, "text/event-stream");
+    exchange->Write(": begun\n\n");
+    exchange->OnGone([&] {
+      std::lock_guard lock(mutex);
+      gone = true;
+      changed.notify_all();
+    });
+    kept = std::move(exchange);
+  });
+  RawClient client(address_);
+  client.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.ReadUntil("begun");
+  client.Close();
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return gone; }));
+  lock.unlock();
+  kept->Write("to nobody");
+  kept->End();
+}
+
+TEST_F(HttpServerTest, AReaderThatStopsIsSeenInTheQueue) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool drained = false;
+  std::shared_ptr<HttpExchange> kept;
+  Start([&](std::shared_ptr<HttpExchange> exchange) {
+    exchange->OnDrained([&] {
+      std::lock_guard lock(mutex);
+      drained = true;
+      changed.notify_all();
+    });
+    exchange->BeginStream(200, "text/plain");
+    // More than the sockets' buffers hold.
+    exchange->Write(std::string(size_t{64} << 20, 'x'));
+    std::lock_guard lock(mutex);
+    kept = std::move(exchange);
+    changed.notify_all();
+  });
+  RawClient client(address_);
+  client.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return kept != nullptr; }));
+    drained = false;  // the head alone may have been
+  }
+  EXPECT_GT(kept->queued_bytes(), size_t{32} << 20);
+  kept->End();
+  EXPECT_GT(client.ReadUntil("0\r\n\r\n").size(), size_t{64} << 20);
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return drained; }));
+  EXPECT_EQ(kept->queued_bytes(), 0);
+}
+
+TEST_F(HttpServerTest, AnExchangeThatIsDroppedAnswers500) {
+  Start([](const std::shared_ptr<HttpExchange>&) {});
+  RawClient client(address_);
+  client.Send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(client.ReadAll(), StartsWith("HTTP/1.1 500 "));
+}
+
+TEST_F(HttpServerTest, SaysContinueWhereItIsAwaited) {
+  Start(Echo);
+  RawClient client(address_);
+  client.Send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.Send("hi");
+  EXPECT_THAT(client.ReadUntil(" hi"), StartsWith("HTTP/1.1 200 OK"));
+}
+
+TEST_F(HttpServerTest, RefusesWhatIsNoRequestOrTooLong) {
+  Start(Echo, {.max_header_bytes = 1024, .max_body_bytes = 1000});
+  for (const auto& [bytes, status] : std::vector<std::pair<std::string, std::string>>{
+           {"nonsense\r\n\r\n", "400"},
+           {std::string("\x16\x03\x01\x02\x00\x01\x00\x01", 8) + "\r\n\r\n", "400"},
+           {"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400"},
+           {"GET / HTTP/1.1\r\nX: " + std::string(5000, 'x') + "\r\n\r\n", "431"},
+           {"POST / HTTP/1.1\r\nContent-Length: 1001\r\n\r\n" + std::string(1001, 'x'), "413"},
+           {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n" +
+                std::string(2000, 'x'),
+            "413"},
+       }) {
+    RawClient client(address_);
+    client.Send(bytes);
+    EXPECT_THAT(client.ReadAll(), StartsWith("HTTP/1.1 " + status)) << bytes.substr(0, 40);
+  }
+}
+
+TEST_F(HttpServerTest, ASlowRequestIsGivenUp) {
+  Start(Echo, {.request_timeout = absl::Milliseconds(50)});
+  RawClient client(address_);
+  client.Send("GET / HTTP/1.1\r\nHost");
+  EXPECT_EQ(client.ReadAll(), "");
+}
+
+TEST_F(HttpServerTest, TurnsAwayMoreConnectionsThanItHolds) {
+  Start(Echo, {.max_connections = 2});
+  RawClient first(address_), second(address_);
+  for (RawClient* client : {&first, &second}) {
+    client->Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client->ReadUntil("GET /  ");
+  }
+  RawClient third(address_);
+  EXPECT_THAT(third.ReadAll(), StartsWith("HTTP/1.1 503 "));
+}
+
+TEST_F(HttpServerTest, EndsWithConnectionsOpen) {
+  std::shared_ptr<HttpExchange> kept;
+  std::mutex mutex;
+  Start([&](std::shared_ptr<HttpExchange> exchange) {
+    std::lock_guard lock(mutex);
+    kept = std::move(exchange);
+    kept->BeginStream(200, "text/plain");
+    kept->Write("begun");
+  });
+  RawClient idle(address_), streaming(address_);
+  streaming.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  streaming.ReadUntil("begun");
+  server_.reset();
+  EXPECT_EQ(idle.ReadAll(), "");
+  std::lock_guard lock(mutex);
+  kept->Write("to nobody");
+  kept.reset();
+}
+
+TEST_F(HttpServerTest, SaysWhyItCannotListen) {
+  Start(Echo);
+  const auto taken = HttpServer::Start({.addresses = {address_}}, executor_, Echo);
+  EXPECT_EQ(taken.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(taken.status().message()), HasSubstr("--http"));
+  const auto nonsense = HttpServer::Start({.addresses = {"nowhere"}}, executor_, Echo);
+  EXPECT_EQ(nonsense.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace potluck::coordinator
