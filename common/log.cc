@@ -118,21 +118,21 @@ void ConfigureLog(LogOptions options) {
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
   Logger& logger = TheLogger();
   MutexLock lock(logger.mutex);
-  const LogOptions& options = logger.options;
-  if (!options.write || level < options.level) return;
-  const absl::Time now = options.now();
+  if (!logger.options.write || level < logger.options.level) return;
+  const absl::Time now = logger.options.now();
   auto found = logger.seen.find(event);
   if (found == logger.seen.end()) found = logger.seen.emplace(event, Repeats()).first;
   Repeats& repeats = found->second;
-  if (now - repeats.since >= options.interval) {
+  if (now - repeats.since >= logger.options.interval) {
     repeats.since = now;
     repeats.lines = 0;
   }
-  if (++repeats.lines > options.burst) {
+  if (++repeats.lines > logger.options.burst) {
     ++repeats.left_out;
     return;
   }
-  options.write(Line(options, level, now, event, fields, std::exchange(repeats.left_out, 0)));
+  logger.options.write(
+      Line(logger.options, level, now, event, fields, std::exchange(repeats.left_out, 0)));
 }
 
 }  // namespace potluck
