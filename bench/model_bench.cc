@@ -15,11 +15,17 @@ namespace {
 using model::SequenceId;
 using model::Step;
 
+// Looks on while tests run.
+struct Watch {
+  std::function<bool()> cancelled;
+  std::function<void(int64_t)> on_tokens;  // so many more are done
+};
+
 // Runs steps of made-up tokens: their numbers cost the same as real ones.
 class Driver {
  public:
-  Driver(model::LocalModel& loaded, const std::function<bool()>& cancelled)
-      : stage_(loaded.stage()), vocab_size_(loaded.config().vocab_size), cancelled_(cancelled) {}
+  Driver(model::LocalModel& loaded, const Watch& watch)
+      : stage_(loaded.stage()), vocab_size_(loaded.config().vocab_size), watch_(watch) {}
 
   absl::Status Prefill(SequenceId sequence, int64_t from, int64_t count) {
     for (int64_t done = 0; done < count;) {
@@ -58,13 +64,15 @@ class Driver {
                             .kind = kind});
   }
   absl::Status RunStep() {
-    if (cancelled_ && cancelled_()) return absl::CancelledError("stopped");
-    return stage_.Run(step_);
+    if (watch_.cancelled && watch_.cancelled()) return absl::CancelledError("stopped");
+    POTLUCK_RETURN_IF_ERROR(stage_.Run(step_));
+    watch_.on_tokens(static_cast<int64_t>(step_.tokens.size()));
+    return absl::OkStatus();
   }
 
   model::DecoderStage& stage_;
   const uint64_t vocab_size_;
-  const std::function<bool()>& cancelled_;
+  const Watch& watch_;
   Step step_;
   uint64_t next_token_ = 0;
 };
@@ -78,13 +86,13 @@ struct Test {
 
 // Seconds of one run, after the depth is filled.
 absl::StatusOr<double> RunOnce(model::LocalModel& loaded, const Test& test, int64_t depth,
-                               const Clock& clock, const std::function<bool()>& cancelled) {
+                               const Clock& clock, const Watch& watch) {
   model::KvCache& kv = loaded.stage().kv();
   SequenceId begun = 0;
   absl::Cleanup free_sequences = [&] {
     while (begun > 0) kv.Apply(model::FreeCommand{--begun}).IgnoreError();
   };
-  Driver driver(loaded, cancelled);
+  Driver driver(loaded, watch);
   for (; begun < test.sequences; ++begun) {
     POTLUCK_RETURN_IF_ERROR(kv.Begin(begun, {}).status());
     POTLUCK_RETURN_IF_ERROR(driver.Prefill(begun, 0, depth));
@@ -124,20 +132,35 @@ double KvBytesPerToken(model::LocalModel& loaded, int64_t depth, int64_t tokens)
   return bytes;
 }
 
+// Of sorted numbers.
+double Median(const std::vector<double>& sorted) {
+  const size_t upper = sorted.size() / 2, lower = (sorted.size() - 1) / 2;
+  return (sorted[lower] + sorted[upper]) / 2;
+}
+
 absl::StatusOr<ModelBenchResult> RunTest(model::LocalModel& loaded, const Test& test,
                                          const ModelBenchOptions& options, const Clock& clock,
-                                         const std::function<bool()>& cancelled) {
+                                         const ModelBenchCallbacks& callbacks) {
   const auto all_tokens = static_cast<double>(test.tokens * test.sequences);
+  const int64_t tokens_of_all_runs =
+      (options.repetitions + 1) * test.sequences * (options.depth + test.tokens);
+  int64_t tokens_done = 0;
+  const Watch watch{.cancelled = callbacks.cancelled, .on_tokens = [&](int64_t tokens) {
+                      tokens_done += tokens;
+                      if (!callbacks.on_progress) return;
+                      callbacks.on_progress(test.name, static_cast<double>(tokens_done) /
+                                                           static_cast<double>(tokens_of_all_runs));
+                    }};
   std::vector<double> rates;
   // The first run warms caches up and is not counted.
   for (int run = 0; run <= options.repetitions; ++run) {
     POTLUCK_ASSIGN_OR_RETURN(const double seconds,
-                             RunOnce(loaded, test, options.depth, clock, cancelled));
+                             RunOnce(loaded, test, options.depth, clock, watch));
     if (run > 0) rates.push_back(all_tokens / seconds);
   }
   std::ranges::sort(rates);
   ModelBenchResult result{.test = test.name,
-                          .tokens_per_second = rates[rates.size() / 2],
+                          .tokens_per_second = Median(rates),
                           .fastest = rates.back(),
                           .slowest = rates.front()};
   if (test.decode) {
@@ -155,9 +178,10 @@ int64_t ContextFor(const ModelBenchOptions& options) {
   return options.depth + std::max(options.prompt_tokens, options.generate_tokens) + 1;
 }
 
-absl::StatusOr<std::vector<ModelBenchResult>> RunModelBench(
-    model::LocalModel& loaded, const ModelBenchOptions& options, const Clock& clock,
-    const std::function<bool()>& cancelled) {
+absl::StatusOr<std::vector<ModelBenchResult>> RunModelBench(model::LocalModel& loaded,
+                                                            const ModelBenchOptions& options,
+                                                            const Clock& clock,
+                                                            const ModelBenchCallbacks& callbacks) {
   const std::string at_depth = options.depth > 0 ? absl::StrCat("@d", options.depth) : "";
   const std::string together = options.sequences > 1 ? absl::StrCat("x", options.sequences) : "";
   std::vector<Test> tests;
@@ -172,7 +196,7 @@ absl::StatusOr<std::vector<ModelBenchResult>> RunModelBench(
   std::vector<ModelBenchResult> results;
   for (const Test& test : tests) {
     POTLUCK_ASSIGN_OR_RETURN(results.emplace_back(),
-                             RunTest(loaded, test, options, clock, cancelled));
+                             RunTest(loaded, test, options, clock, callbacks));
   }
   return results;
 }

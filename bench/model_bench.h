@@ -29,14 +29,19 @@ struct ModelBenchResult {
   double bytes_per_second = 0;
 };
 
+struct ModelBenchCallbacks {
+  std::function<bool()> cancelled;  // true ends it with Cancelled
+  // Of one test: what is done of it, its repetitions and depth included.
+  std::function<void(const std::string& test, double fraction)> on_progress;
+};
+
 // Context that the tests need.
 int64_t ContextFor(const ModelBenchOptions& options);
 
 // The model must have been loaded with room for ContextFor() in each of `sequences` sequences.
-// `cancelled` ends it with Cancelled.
 absl::StatusOr<std::vector<ModelBenchResult>> RunModelBench(model::LocalModel& loaded,
                                                             const ModelBenchOptions& options,
                                                             const Clock& clock,
-                                                            const std::function<bool()>& cancelled);
+                                                            const ModelBenchCallbacks& callbacks);
 
 }  // namespace potluck::bench

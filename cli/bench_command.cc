@@ -34,6 +34,7 @@ void PrintTable(const std::vector<bench::ModelBenchResult>& results, model::Loca
                "GB/s", "% of bandwidth");
   absl::PrintF(
       "| -------------- | ---------: | --------------------: | ------: | -------------: |\n");
+  bool beyond_memory = false;
   for (const bench::ModelBenchResult& result : results) {
     const std::string range = absl::StrFormat("%.2f .. %.2f", result.slowest, result.fastest);
     const bool has_bytes = result.bytes_per_second > 0;
@@ -41,6 +42,11 @@ void PrintTable(const std::vector<bench::ModelBenchResult>& results, model::Loca
         "| %-14s | %10.2f | %21s | %7s | %14s |\n", result.test, result.tokens_per_second, range,
         has_bytes ? absl::StrFormat("%.2f", result.bytes_per_second / 1e9) : "",
         has_bytes ? absl::StrFormat("%.0f%%", 100 * result.bytes_per_second / bandwidth) : "");
+    beyond_memory |= result.bytes_per_second > bandwidth;
+  }
+  if (beyond_memory) {
+    absl::PrintF(
+        "\nMore than 100%%: the weights, or a part of them, stay in the processor's caches.\n");
   }
 }
 
@@ -64,12 +70,22 @@ void PrintJson(const std::vector<bench::ModelBenchResult>& results, model::Local
   std::cout << all.dump(2) << "\n";
 }
 
+absl::StatusOr<std::vector<bench::ModelBenchResult>> Measure(
+    model::LocalModel& loaded, const bench::ModelBenchOptions& options) {
+  ProgressLine progress("measuring");
+  return bench::RunModelBench(
+      loaded, options, SteadyClock(),
+      {.cancelled = &Interrupted, .on_progress = [&](const std::string& test, double fraction) {
+         progress.Show(fraction, test);
+       }});
+}
+
 absl::Status Bench(BenchOptions options) {
   if (options.bench.prompt_tokens == 0 && options.bench.generate_tokens == 0)
     return UsageError("with -p 0 and -n 0 there is nothing to measure");
   // Before the model takes the memory.
   const double bandwidth = bench::MeasureReadBandwidth(ThreadsFor(options.model));
-  const int64_t context = std::max(options.model.context_length, bench::ContextFor(options.bench));
+  const int64_t context = bench::ContextFor(options.bench);
   options.model.context_length = context;
   POTLUCK_ASSIGN_OR_RETURN(
       const auto loaded, LoadModel(options.model, {.allow_longer_context = true,
@@ -82,8 +98,7 @@ absl::Status Bench(BenchOptions options) {
         "note: the tests use a context of %d tokens, the model was trained for %d: speed only\n",
         context, loaded->config().context_length);
   }
-  POTLUCK_ASSIGN_OR_RETURN(const auto results, bench::RunModelBench(*loaded, options.bench,
-                                                                    SteadyClock(), &Interrupted));
+  POTLUCK_ASSIGN_OR_RETURN(const auto results, Measure(*loaded, options.bench));
   options.json ? PrintJson(results, *loaded, bandwidth) : PrintTable(results, *loaded, bandwidth);
   return absl::OkStatus();
 }
@@ -93,7 +108,9 @@ absl::Status Bench(BenchOptions options) {
 void AddBenchCommand(CLI::App& app, Command& command) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* bench = app.add_subcommand("bench", "Measure how fast a model runs here");
-  AddModelOptions(*bench, options->model);
+  AddModelArgument(*bench, options->model);
+  AddKvTypeOption(*bench, options->model);
+  AddDeviceOptions(*bench, options->model);
   const auto count = CLI::Range(int64_t{0}, int64_t{1} << 24);
   bench
       ->add_option("-p,--prompt", options->bench.prompt_tokens,

@@ -1,10 +1,9 @@
 #include "cli/model_options.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <thread>
 #include <vector>
@@ -60,15 +59,29 @@ void AddModelArgument(CLI::App& command, ModelOptions& options) {
                      "Where models are looked up by name (default: $XDG_DATA_HOME/potluck/models)");
 }
 
-void AddModelOptions(CLI::App& command, ModelOptions& options) {
-  AddModelArgument(command, options);
+void AddContextOptions(CLI::App& command, ModelOptions& options) {
   command
       .add_option("--ctx", options.context_length,
                   "Context in tokens (default: the model's own, or what fits)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  AddKvTypeOption(command, options);
+}
+
+void AddKvTypeOption(CLI::App& command, ModelOptions& options) {
   command.add_option("--kv-type", options.kv_type, "How keys and values are kept: f16, f32 or q8")
       ->check(CLI::IsMember({"f16", "f32", "q8"}))
       ->capture_default_str();
+}
+
+kernels::DType KvTypeOf(const ModelOptions& options) { return kKvTypes.at(options.kv_type); }
+
+void AddModelOptions(CLI::App& command, ModelOptions& options) {
+  AddModelArgument(command, options);
+  AddContextOptions(command, options);
+  AddDeviceOptions(command, options);
+}
+
+void AddDeviceOptions(CLI::App& command, ModelOptions& options) {
   command.add_option("-t,--threads", options.num_threads, "CPU threads (default: one per core)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--device", options.device, "Device to run on (see `potluck devices`)")
@@ -117,16 +130,20 @@ absl::StatusOr<std::unique_ptr<model::LocalModel>> LoadModel(const ModelOptions&
   POTLUCK_RETURN_IF_ERROR(device.status());
   ProgressLine progress("loading");
   more.context_length = options.context_length;
-  more.kv_dtype = kKvTypes.at(options.kv_type);
+  more.kv_dtype = KvTypeOf(options);
   more.on_progress = [&](double fraction) { progress.Show(fraction); };
   more.cancelled = &Interrupted;
   return model::LocalModel::Load(path, *std::move(device), more);
 }
 
 int64_t PeakMemoryBytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
+  // getrusage's figure begins with what the parent held when it started this process.
+  std::ifstream status("/proc/self/status");
+  std::string key;
+  for (int64_t kib = 0; status >> key; status.ignore(256, '\n')) {
+    if (key == "VmHWM:" && status >> kib) return kib * 1024;
+  }
+  return 0;
 }
 
 }  // namespace potluck::cli

@@ -22,7 +22,14 @@ struct ModelOptions {
 
 // MODEL and --models-dir alone: for commands that read only a file's header.
 void AddModelArgument(CLI::App& command, ModelOptions& options);
-// These, and --ctx, --kv-type, -t, --device.
+// --kv-type, and what it says.
+void AddKvTypeOption(CLI::App& command, ModelOptions& options);
+kernels::DType KvTypeOf(const ModelOptions& options);
+// --ctx and --kv-type.
+void AddContextOptions(CLI::App& command, ModelOptions& options);
+// -t and --device.
+void AddDeviceOptions(CLI::App& command, ModelOptions& options);
+// All of these.
 void AddModelOptions(CLI::App& command, ModelOptions& options);
 
 // The path that a MODEL argument means: a path, or a name in the models folder. NotFound, with the

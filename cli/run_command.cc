@@ -20,6 +20,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "model/generation/generator.h"
+#include "model/sampling/sampling_overrides.h"
 
 namespace potluck::cli {
 namespace {
@@ -35,36 +36,26 @@ struct RunOptions {
   int64_t max_tokens = -1;
   int top_logprobs = -1;
   std::vector<std::string> stop;
-  // Those that were given override the model's own.
-  std::optional<float> temperature, top_p, min_p, repeat_penalty, presence_penalty,
-      frequency_penalty;
-  std::optional<int32_t> top_k;
-  std::optional<uint64_t> seed;
+  model::SamplingOverrides sampling;
 };
 
-model::SamplingParams SamplingOf(const RunOptions& options, model::SamplingParams params) {
-  params.temperature = options.temperature.value_or(params.temperature);
-  params.top_k = options.top_k.value_or(params.top_k);
-  params.top_p = options.top_p.value_or(params.top_p);
-  params.min_p = options.min_p.value_or(params.min_p);
-  params.repeat_penalty = options.repeat_penalty.value_or(params.repeat_penalty);
-  params.presence_penalty = options.presence_penalty.value_or(params.presence_penalty);
-  params.frequency_penalty = options.frequency_penalty.value_or(params.frequency_penalty);
-  params.seed = options.seed.value_or(0);
-  if (!options.seed.has_value()) {
-    std::random_device random;
-    params.seed = uint64_t{random()} << 32 | random();
-  }
-  return params;
+model::SamplingParams SamplingOf(const RunOptions& options, const model::SamplingParams& params) {
+  std::random_device random;
+  return options.sampling.Over(params, uint64_t{random()} << 32 | random());
 }
+
+std::string Tokens(int64_t count) { return absl::StrCat(count, count == 1 ? " token" : " tokens"); }
 
 void PrintSummary(const model::Generation& generation) {
   const model::GenerationTimings& timings = generation.timings;
-  absl::FPrintF(stderr,
-                "prompt %d tokens (%d cached), %.1f tokens/s; generated %d tokens, %.1f tokens/s; "
-                "memory %d MiB; %s\n",
-                timings.prompt_tokens, timings.cached_tokens, timings.prompt_tokens_per_second(),
-                timings.generated_tokens, timings.generated_tokens_per_second(),
+  // A single token has no speed: it came with the prompt.
+  const std::string speed =
+      timings.generated_tokens > 1
+          ? absl::StrFormat(", %.1f tokens/s", timings.generated_tokens_per_second())
+          : "";
+  absl::FPrintF(stderr, "prompt %s (%d cached), %.1f tokens/s; generated %s%s; memory %d MiB; %s\n",
+                Tokens(timings.prompt_tokens), timings.cached_tokens,
+                timings.prompt_tokens_per_second(), Tokens(timings.generated_tokens), speed,
                 PeakMemoryBytes() >> 20, ToAbsl(ToString(generation.finish_reason)));
 }
 
@@ -153,10 +144,14 @@ class Runner {
       const auto answer = Generate();
       if (!answer.ok()) {
         absl::FPrintF(stderr, "%s\n", answer.status().message());
+        if (messages_.size() > 1) {
+          absl::FPrintF(stderr, "/clear forgets the conversation, which makes room.\n");
+        }
         messages_.erase(messages_.size() - 1);
         continue;
       }
-      messages_.push_back({{"role", "assistant"}, {"content", *answer}});
+      messages_.push_back({{"role", "assistant"}, {"content", answer->text}});
+      SayWhereContextIsFull(*answer);
       ClearInterrupt();
     }
     return absl::OkStatus();
@@ -211,7 +206,16 @@ class Runner {
     return line;
   }
 
-  absl::StatusOr<std::string> Generate() {
+  void SayWhereContextIsFull(const model::Generation& answer) const {
+    const bool was_limited = static_cast<int64_t>(answer.ids.size()) == options_.max_tokens;
+    if (answer.finish_reason != model::FinishReason::kLength || was_limited) return;
+    absl::FPrintF(stderr,
+                  "The context of %d tokens is full, so the answer was cut. /clear forgets the "
+                  "conversation; a larger context comes with --ctx.\n",
+                  loaded_.stage().context_length());
+  }
+
+  absl::StatusOr<model::Generation> Generate() {
     // Nobody reads on where the text cannot be written.
     model::GenerationCallbacks callbacks{
         .on_text = {}, .cancelled = [] { return Interrupted() || std::ferror(stdout) != 0; }};
@@ -221,7 +225,7 @@ class Runner {
         std::fflush(stdout);
       };
     }
-    POTLUCK_ASSIGN_OR_RETURN(const model::Generation generation,
+    POTLUCK_ASSIGN_OR_RETURN(model::Generation generation,
                              generator_.Generate(request_, callbacks));
     if (options_.json) {
       PrintJson(generation, request_, loaded_);
@@ -230,7 +234,7 @@ class Runner {
       POTLUCK_RETURN_IF_ERROR(FlushOutput());
       PrintSummary(generation);
     }
-    return generation.text;
+    return generation;
   }
 
   const RunOptions& options_;
@@ -241,6 +245,18 @@ class Runner {
   ordered_json messages_;
   LineReader input_;
 };
+
+absl::Status CheckUtf8(std::string_view text, std::string_view what) {
+  for (size_t at = 0; at < text.size();) {
+    const int length = DecodeUtf8(text.substr(at));
+    if (length == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(ToAbsl(what), " is not UTF-8 at byte ", at, ": write it in UTF-8"));
+    }
+    at += static_cast<size_t>(length);
+  }
+  return absl::OkStatus();
+}
 
 // What can be told from the flags alone, before a model is loaded.
 absl::Status CheckOptions(const RunOptions& options) {
@@ -261,6 +277,8 @@ absl::Status Run(const RunOptions& options) {
     if (prompt.empty())
       return UsageError("there is no prompt: give one as an argument or on standard input");
   }
+  POTLUCK_RETURN_IF_ERROR(CheckUtf8(prompt, "the prompt"));
+  POTLUCK_RETURN_IF_ERROR(CheckUtf8(options.system, "the --system text"));
   POTLUCK_ASSIGN_OR_RETURN(const auto loaded, LoadModel(options.model, {}));
   Runner runner(options, *loaded);
   if (!converse) return runner.AnswerOnce(prompt);
@@ -287,20 +305,22 @@ void AddRunCommand(CLI::App& app, Command& command) {
                   "At most so many new tokens (-1: until the answer ends)")
       ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30));
   run->add_option("--system", options->system, "Instructions put before the conversation");
-  run->add_option("--temp", options->temperature,
+  run->add_option("--temp", options->sampling.temperature,
                   "Temperature; 0 always takes the likeliest token");
-  run->add_option("--top-k", options->top_k, "Choose among the k likeliest tokens; 0: all");
-  run->add_option("--top-p", options->top_p,
+  run->add_option("--top-k", options->sampling.top_k,
+                  "Choose among the k likeliest tokens; 0: all");
+  run->add_option("--top-p", options->sampling.top_p,
                   "Choose among the likeliest tokens that reach this probability together");
-  run->add_option("--min-p", options->min_p,
+  run->add_option("--min-p", options->sampling.min_p,
                   "Leave out tokens less likely than this share of the likeliest");
-  run->add_option("--repeat-penalty", options->repeat_penalty,
+  run->add_option("--repeat-penalty", options->sampling.repeat_penalty,
                   "Make the last 64 tokens less likely; 1: no");
-  run->add_option("--presence-penalty", options->presence_penalty,
+  run->add_option("--presence-penalty", options->sampling.presence_penalty,
                   "Make tokens that were generated less likely");
-  run->add_option("--frequency-penalty", options->frequency_penalty,
+  run->add_option("--frequency-penalty", options->sampling.frequency_penalty,
                   "The same, once per occurrence");
-  run->add_option("--seed", options->seed, "The same seed gives the same text, on any machine")
+  run->add_option("--seed", options->sampling.seed,
+                  "The same seed gives the same text, on any machine")
       ->type_name("UINT")
       ->check([](const std::string& text) {
         uint64_t seed = 0;

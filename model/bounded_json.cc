@@ -1,5 +1,6 @@
 #include "model/bounded_json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -35,6 +36,41 @@ bool IsDeeperThan(std::string_view text, int max_depth) {
   return false;
 }
 
+// Finds where a text stops being JSON.
+struct ErrorFinder final : nlohmann::json_sax<Json> {
+  size_t position = 0;
+
+  bool parse_error(size_t at, const std::string&, const Json::exception&) override {
+    position = at;
+    return false;
+  }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(Json::number_integer_t) override { return true; }
+  bool number_unsigned(Json::number_unsigned_t) override { return true; }
+  bool number_float(Json::number_float_t, const Json::string_t&) override { return true; }
+  bool string(Json::string_t&) override { return true; }
+  bool binary(Json::binary_t&) override { return true; }
+  bool start_object(size_t) override { return true; }
+  bool end_object() override { return true; }
+  bool start_array(size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool key(Json::string_t&) override { return true; }
+};
+
+absl::Status NotJson(std::string_view text) {
+  if (text.empty()) return absl::InvalidArgumentError("empty, where JSON is expected");
+  ErrorFinder finder;
+  Json::sax_parse(text.begin(), text.end(), &finder);
+  // The position counts the character that cannot stand there.
+  const std::string_view before = text.substr(0, std::min(finder.position, text.size() + 1) - 1);
+  const auto line = 1 + std::ranges::count(before, '\n');
+  const size_t line_begin = before.rfind('\n') + 1;  // 0 where there is none
+  return absl::InvalidArgumentError(absl::StrCat("not valid JSON at line ", line, ", column ",
+                                                 before.size() - line_begin + 1,
+                                                 finder.position > text.size() ? ", its end" : ""));
+}
+
 }  // namespace
 
 absl::StatusOr<Json> ParseBoundedJson(std::string_view text) {
@@ -54,7 +90,7 @@ absl::StatusOr<Json> ParseBoundedJson(std::string_view text) {
     return true;
   };
   Json json = Json::parse(text.begin(), text.end(), watch, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return absl::InvalidArgumentError("not valid JSON");
+  if (json.is_discarded()) return NotJson(text);
   if (duplicate) {
     return absl::InvalidArgumentError(
         absl::StrCat("the JSON has the key \"", Printable(*duplicate), "\" twice in one object"));

@@ -7,8 +7,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "model/gguf/gguf_config.h"
@@ -37,12 +39,35 @@ std::string NameOf(const std::string& path) {
   return name;
 }
 
+// A file whose header knows fewer layers than it has tensors for would run, and write nonsense.
+absl::Status CheckNoLayerIsLeftOut(const std::string& path, const WeightSource& weights,
+                                   const ModelConfig& config) {
+  for (const WeightTensor& tensor : weights.tensors()) {
+    absl::string_view rest = tensor.name;
+    int64_t layer = 0;
+    const bool in_layer = absl::ConsumePrefix(&rest, "blk.") &&
+                          absl::SimpleAtoi(rest.substr(0, rest.find('.')), &layer);
+    if (in_layer && layer >= config.num_layers) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": tensor ", Printable(tensor.name),
+                                                     " is there, but the header says that the "
+                                                     "model has ",
+                                                     config.num_layers,
+                                                     " layers; fetch the file again"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 ModelFile Describe(std::shared_ptr<GgufFile> file, const std::string& name) {
   ModelFile model;
   model.path = file->path();
   model.name = name;
   model.format = absl::StrCat("GGUF v", file->version());
   model.config = ConfigFromGguf(*file);
+  if (model.config.ok()) {
+    const absl::Status all_used = CheckNoLayerIsLeftOut(file->path(), *file, *model.config);
+    if (!all_used.ok()) model.config = all_used;
+  }
   model.chat_template = ChatTemplateFromGguf(*file);
   model.sampling_defaults = SamplingDefaultsFromGguf(*file);
   model.num_files = file->num_files();

@@ -18,8 +18,7 @@ absl::Status Evaluator::Locate(int line, absl::Status status) {
 absl::Status Evaluator::Exhausted() const {
   if (arena_.too_deep()) return absl::ResourceExhaustedError("values are nested too deeply");
   return absl::ResourceExhaustedError(
-      "the template takes more work than a render may; shorten the conversation or raise the "
-      "limit");
+      "the template takes more work than a render may; shorten the conversation");
 }
 
 absl::StatusOr<Text> Evaluator::Run() {

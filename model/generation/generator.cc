@@ -16,18 +16,6 @@ bool IsCancelled(const GenerationCallbacks& callbacks) {
 
 }  // namespace
 
-std::string_view ToString(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kStop:
-      break;
-  }
-  return "stop";
-}
-
 double GenerationTimings::prompt_tokens_per_second() const {
   const double seconds = absl::ToDoubleSeconds(prompt_time);
   return seconds > 0 ? static_cast<double>(prompt_tokens - cached_tokens) / seconds : 0;

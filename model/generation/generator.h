@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "model/decoder/decoder_stage.h"
+#include "model/generation/finish_reason.h"
 #include "model/sampling/sampler.h"
 #include "model/tokenizer/stream_decoder.h"
 #include "model/tokenizer/tokenizer.h"
@@ -26,9 +27,6 @@ struct GenerationRequest {
   std::vector<TokenId> end_tokens;  // end the answer, beside the vocabulary's own
   int top_logprobs = -1;            // -1: none; 0: of the chosen tokens; n: and of the n likeliest
 };
-
-enum class FinishReason { kStop, kLength, kCancelled };
-std::string_view ToString(FinishReason reason);  // "stop", "length", "cancelled"
 
 struct GenerationTimings {
   int64_t prompt_tokens = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "model/generation/context_choice.h"
 
@@ -15,6 +16,11 @@ absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(
   POTLUCK_ASSIGN_OR_RETURN(model->file_, OpenModelFile(path));
   POTLUCK_RETURN_IF_ERROR(model->file_.config.status());
   const ModelConfig& config = *model->file_.config;
+  if (model->file_.gguf && model->file_.tensor_bytes == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        model->file_.path,
+        " holds a vocabulary and no weights: it can be inspected and tokenized with, not run"));
+  }
   absl::StatusOr<TextCodec> text = TextCodec::Create(model->file_);
   POTLUCK_RETURN_IF_ERROR(text.status());
   model->text_ = std::make_unique<TextCodec>(*std::move(text));

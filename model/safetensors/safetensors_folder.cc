@@ -240,6 +240,10 @@ absl::StatusOr<const WeightTensor*> SafetensorsFolder::Get(std::string_view name
   if (!listed_.empty()) {
     return absl::NotFoundError(absl::StrCat(path_, " has no tensor ", ToAbsl(name)));
   }
+  if (HasFile("model.safetensors") || HasFile("model.safetensors.index.json")) {
+    return absl::NotFoundError(
+        absl::StrCat(path_, ": the safetensors files hold no tensors; fetch them again"));
+  }
   return absl::NotFoundError(absl::StrCat(
       path_, " has no weights: model.safetensors or model.safetensors.index.json is missing",
       HasFile("pytorch_model.bin") || HasFile("pytorch_model.bin.index.json")

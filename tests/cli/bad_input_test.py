@@ -129,7 +129,7 @@ class BadFiles(ProgramTest):
 
     def test_impossible_config(self):
         for key, value in (("llama.block_count", 2**31), ("llama.attention.head_count", 0),
-                           ("llama.embedding_length", 255), ("llama.context_length", 0)):
+                           ("llama.embedding_length", 255), ("llama.context_length", 0), ("llama.block_count", 1)):
 
             def replace(gguf):
                 gguf.metadata[key] = number(value)
@@ -192,8 +192,9 @@ class BadPrompts(ProgramTest):
         self.fails("run", DEMO, "hi", "--ctx", "99999999", says=("1024", "99999999"))
 
     def test_invalid_utf8(self):
-        result = self.fine("run", DEMO, b"caf\xe9 \xff\xc3 ?", "--temp", "0", "-n", "8", "-t", "1", "--json")
-        self.assertIn('"finish_reason"', result.out)
+        self.fails("run", DEMO, b"caf\xe9 ?", says="the prompt is not UTF-8 at byte 3")
+        self.fails("run", DEMO, "hi", "--system", b"\xed\xa0\x80", says="--system text is not UTF-8 at byte 0")
+        self.fails("run", DEMO, stdin=b"hi\xff", says="the prompt is not UTF-8 at byte 2")
         result = self.fine("tokenize", DEMO, "--json", stdin=b"\xff\xc3\x00\x80")
         self.assertEqual(result.out.count("\n"), 1)
 

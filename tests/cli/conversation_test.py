@@ -125,11 +125,25 @@ class Conversation(ProgramTest):
         terminal.write("potato " * 60 + "\n")
         terminal.wait_for_prompt(2)
         self.assertIn("context holds 48", terminal.seen)
+        self.assertNotIn("/clear forgets the conversation, which", terminal.seen)
         terminal.write("hello\n")
         terminal.wait_for_prompt(3)
+        terminal.write("potato " * 60 + "\n")
+        terminal.wait_for_prompt(4)
+        self.assertIn("/clear forgets the conversation, which makes room", terminal.seen)
         terminal.write("/exit\n")
         self.assertEqual(terminal.end(), 0)
         self.assertGreater(len(terminal.answers), 5)
+
+
+    def test_an_answer_that_the_context_cuts_says_so(self):
+        terminal = self.start("--temp", "0", "--ctx", "24")
+        terminal.wait_for_prompt(1)
+        terminal.write("How do I make lentil soup?\n")
+        terminal.wait_for_prompt(2)
+        self.assertIn("The context of 24 tokens is full", terminal.seen)
+        terminal.write("/exit\n")
+        self.assertEqual(terminal.end(), 0)
 
 
 class Interrupts(ProgramTest):
@@ -144,7 +158,7 @@ class Interrupts(ProgramTest):
                 out, err = process.communicate(timeout=PATIENCE_SECONDS)
                 self.assertEqual(process.returncode, 0, err)
                 self.assertTrue(out.endswith(b"\n"))
-                self.assertRegex(err.decode(), r"generated \d+ tokens")
+                self.assertRegex(err.decode(), r"generated \d+ tokens?\b")
 
     def test_bench_ends_at_once(self):
         process = subprocess.Popen([PROGRAM, "bench", DEMO, "-t", "1", "-r", "1000", "-n", "100000", "-p", "0"],

@@ -101,7 +101,7 @@ TEST(ThreadExecutorTest, StoppingDestroysWhatWaitsWithoutRunningIt) {
         executor->Post([ran = ran] { ++*ran; });
       }
     };
-    auto poster = std::make_unique<PostsWhenDestroyed>(PostsWhenDestroyed{&executor, &ran});
+    std::unique_ptr<PostsWhenDestroyed> poster(new PostsWhenDestroyed{&executor, &ran});
     executor.PostAfter(absl::InfiniteDuration(), [&ran, alive] { ++ran; });
     executor.PostAfter(absl::Hours(1), [&ran, alive, poster = std::move(poster)] { ++ran; });
     std::thread release([&] { leave.Notify(); });
