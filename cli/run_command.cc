@@ -110,11 +110,14 @@ void PrintJson(const model::Generation& generation, const model::GenerationReque
 // One loaded model and what the person asked for.
 class Runner {
  public:
-  Runner(const RunOptions& options, model::LocalModel& loaded)
+  // Without a template of the model's own, instructions and conversations can only be given through
+  // ChatML; a prompt alone is continued.
+  Runner(const RunOptions& options, bool converse, model::LocalModel& loaded)
       : options_(options),
         loaded_(loaded),
         generator_(loaded.stage(), loaded.tokenizer(), SteadyClock()),
-        chats_(!options.raw && loaded.text().has_chat_template()) {
+        chats_(!options.raw &&
+               (loaded.text().has_chat_template() || !options.system.empty() || converse)) {
     request_.sampling = SamplingOf(options, loaded.text().default_sampling());
     request_.max_tokens = options.max_tokens;
     request_.stop = options.stop;
@@ -157,9 +160,6 @@ class Runner {
     return absl::OkStatus();
   }
 
-  // Without a template the system text can only be given through ChatML.
-  bool chats() const { return chats_ || !options_.system.empty(); }
-
  private:
   // What the model cannot tell by itself, before it answers.
   void PrintNotes() const {
@@ -168,14 +168,14 @@ class Runner {
     }
     if (!loaded_.text().has_chat_template() && !options_.raw) {
       absl::FPrintF(stderr, "warning: the model has no chat template: %s\n",
-                    options_.system.empty() ? "the prompt is continued as plain text"
-                                            : "ChatML is used, which it may not understand");
+                    chats_ ? "ChatML is used, which it may not understand"
+                           : "the prompt is continued as plain text");
     }
     absl::FPrintF(stderr, "context: %s\n", loaded_.context_reason());
   }
 
   absl::StatusOr<std::vector<model::TokenId>> Encode(const std::string& prompt) {
-    if (!chats()) return loaded_.text().EncodeText(prompt);
+    if (!chats_) return loaded_.text().EncodeText(prompt);
     StartConversation();
     messages_.push_back({{"role", "user"}, {"content", prompt}});
     return EncodeConversation();
@@ -280,14 +280,8 @@ absl::Status Run(const RunOptions& options) {
   POTLUCK_RETURN_IF_ERROR(CheckUtf8(prompt, "the prompt"));
   POTLUCK_RETURN_IF_ERROR(CheckUtf8(options.system, "the --system text"));
   POTLUCK_ASSIGN_OR_RETURN(const auto loaded, LoadModel(options.model, {}));
-  Runner runner(options, *loaded);
-  if (!converse) return runner.AnswerOnce(prompt);
-  if (!runner.chats()) {
-    return UsageError(
-        "this model has no chat template, so it cannot hold a conversation: give a prompt to "
-        "continue");
-  }
-  return runner.Converse();
+  Runner runner(options, converse, *loaded);
+  return converse ? runner.Converse() : runner.AnswerOnce(prompt);
 }
 
 }  // namespace

@@ -3,12 +3,14 @@
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import time
 import unittest
 
+from gguf_bytes import Gguf
 from program import DEMO, PATIENCE_SECONDS, PROGRAM, ProgramTest
 
 CTRL_C, CTRL_D = b"\x03", b"\x04"
@@ -72,8 +74,8 @@ class Terminal:
 
 
 class Conversation(ProgramTest):
-    def start(self, *flags):
-        terminal = Terminal("run", DEMO, "-t", "1", *(flags or ("--temp", "0")))
+    def start(self, *flags, model=DEMO):
+        terminal = Terminal("run", model, "-t", "1", *(flags or ("--temp", "0")))
         self.addCleanup(lambda: terminal.process.poll() is None and terminal.process.kill())
         return terminal
 
@@ -94,6 +96,18 @@ class Conversation(ProgramTest):
         cached = [line for line in terminal.seen.splitlines() if "cached" in line]
         self.assertIn("(0 cached)", cached[0])
         self.assertNotIn("(0 cached)", cached[1])
+
+    def test_a_model_without_template_is_spoken_to_in_chatml(self):
+        gguf = Gguf.read(DEMO)
+        del gguf.metadata["tokenizer.chat_template"]
+        terminal = self.start("-n", "2", model=self.write("plain.gguf", gguf.bytes()))
+        terminal.wait_for_prompt(1)
+        self.assertIn("ChatML is used", terminal.seen)
+        terminal.write("hello\n")
+        terminal.wait_for_prompt(2)
+        terminal.write(CTRL_D)
+        self.assertEqual(terminal.end(), 0)
+        self.assertGreater(int(re.search(r"prompt (\d+) tokens", terminal.seen)[1]), 8)
 
     def test_control_d_ends_it(self):
         terminal = self.start()
