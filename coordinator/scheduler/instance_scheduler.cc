@@ -1,0 +1,300 @@
+#include "coordinator/scheduler/instance_scheduler.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace potluck::coordinator {
+namespace {
+
+constexpr int32_t kMostWorkerDeaths = 2;
+constexpr int32_t kMostStepErrors = 2;
+// A step may be this much slower than expected before its pipeline is asked what is wrong.
+constexpr double kPatience = 8;
+constexpr absl::Duration kLeastPatience = absl::Seconds(10);
+
+}  // namespace
+
+Sequence* InstanceScheduler::Find(model::SequenceId id) {
+  const auto found = sequences_.find(id);
+  return found == sequences_.end() ? nullptr : found->second.get();
+}
+
+int64_t InstanceScheduler::PositionLimit() const {
+  return std::min(model_.context_length, int64_t{ledger_.num_blocks()} * kBlockPositions);
+}
+
+// All that is known must be computed again at once after a change of plan.
+bool InstanceScheduler::NeverFits(const Sequence& sequence) const {
+  return BlocksFor(sequence.size()) > ledger_.num_blocks();
+}
+
+absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest request) {
+  const auto prompt_length = static_cast<int64_t>(request.prompt.size());
+  if (prompt_length == 0)
+    return absl::InvalidArgumentError("the prompt is empty: write something to continue");
+  if (prompt_length >= model_.context_length) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the prompt has ", prompt_length, " tokens, but the context holds ",
+                     model_.context_length, " with the answer: shorten the prompt"));
+  }
+  if (shape_.kv_capacity > 0 && prompt_length >= PositionLimit()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the prompt has ", prompt_length, " tokens, but the cluster's memory holds ",
+                     PositionLimit(), ": shorten the prompt, or add a device"));
+  }
+  for (const model::TokenId token : request.prompt) {
+    if (token < 0 || token >= model_.vocab_size)
+      return absl::InvalidArgumentError(absl::StrCat("the prompt has a token ", token,
+                                                     ", which the model's vocabulary does not"));
+  }
+  POTLUCK_RETURN_IF_ERROR(model::CheckSampling(request.sampling, model_.vocab_size));
+  auto sequence = std::make_unique<Sequence>();
+  sequence->id = next_id_++;
+  sequence->tokens = std::exchange(request.prompt, {});
+  sequence->prompt_length = static_cast<int32_t>(prompt_length);
+  sequence->request = std::move(request);
+  Sequence& added = *sequence;
+  sequences_.emplace(added.id, std::move(sequence));
+  waiting_.emplace(added.id, &added);
+  try_admission_ = true;
+  const model::SequenceId id = added.id;
+  if (added.request.max_tokens == 0) Finish(added, model::FinishReason::kLength);
+  return id;
+}
+
+void InstanceScheduler::Cancel(model::SequenceId id) {
+  Sequence* sequence = Find(id);
+  if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) return;
+  Forget(*sequence);
+}
+
+void InstanceScheduler::SetReaderPaused(model::SequenceId id, bool paused) {
+  Sequence* sequence = Find(id);
+  if (sequence == nullptr) return;
+  sequence->reader_paused = paused;
+  try_admission_ = true;
+}
+
+void InstanceScheduler::FailAll(const absl::Status& why) {
+  std::vector<Sequence*> all;
+  for (const auto& [id, sequence] : sequences_) {
+    if (sequence->phase != Sequence::Phase::kKept) all.push_back(sequence.get());
+  }
+  for (Sequence* sequence : all) Fail(*sequence, why);
+}
+
+// --- Results -------------------------------------------------------------------------------------
+
+absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration now) {
+  if (!running_ || result.epoch != shape_.epoch ||
+      (in_flight_.empty() ? result.number < next_number_
+                          : result.number < in_flight_.front().number)) {
+    ++counters_.stale_results;
+    return absl::OkStatus();
+  }
+  if (!result.status.ok()) {
+    running_ = false;
+    const auto step = std::ranges::find(in_flight_, result.number, &StepInFlight::number);
+    if (step != in_flight_.end()) StrikeStep(*step, result.status);
+    return Annotate(result.status, absl::StrCat("step ", result.number));
+  }
+  if (in_flight_.empty() || result.number != in_flight_.front().number) {
+    running_ = false;
+    return absl::InvalidArgumentError(
+        absl::StrCat("the last stage answered step ", result.number, " out of turn"));
+  }
+  const StepInFlight step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  last_result_at_ = now;
+  if (absl::Status status = CheckResult(result, step); !status.ok()) {
+    running_ = false;
+    return status;
+  }
+  pace_.Measured(step.decode_tokens, step.prefill_tokens, result.timings);
+  for (size_t i = 0; i < result.tokens.size(); ++i) {
+    wire::TokenResult& token = result.tokens[i];
+    if (token.sequence == probe_id_) {
+      probe_ = Probe::kPassed;
+      commands_.push_back(model::FreeCommand{probe_id_});
+      continue;
+    }
+    Sequence* sequence = Find(step.samples[i].sequence);
+    // One that was sent twice, around a preemption, is taken once.
+    if (sequence != nullptr && sequence->phase != Sequence::Phase::kKept &&
+        sequence->size() == token.position)
+      AcceptToken(*sequence, std::move(token));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InstanceScheduler::CheckResult(const wire::StepResult& result,
+                                            const StepInFlight& step) const {
+  bool matches = result.tokens.size() == step.samples.size();
+  for (size_t i = 0; matches && i < result.tokens.size(); ++i) {
+    const wire::TokenResult& token = result.tokens[i];
+    matches = token.sequence == step.samples[i].stage_id &&
+              token.position == step.samples[i].position && token.id >= 0 &&
+              token.id < model_.vocab_size;
+  }
+  if (matches) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the last stage answered step ", result.number,
+                                                 " with tokens that nobody had asked for"));
+}
+
+void InstanceScheduler::AcceptToken(Sequence& sequence, wire::TokenResult token) {
+  sequence.step_errors = 0;
+  ++counters_.generated_tokens;
+  if (std::ranges::find(sequence.request.end_tokens, token.id) !=
+      sequence.request.end_tokens.end()) {
+    Finish(sequence, model::FinishReason::kStop);
+    return;
+  }
+  sequence.tokens.push_back(token.id);
+  events_.push_back({.kind = SchedulerEvent::Kind::kToken,
+                     .sequence = sequence.id,
+                     .token = token.id,
+                     .logprobs = std::move(token.logprobs)});
+  if (sequence.generated() == sequence.request.max_tokens ||
+      sequence.size() >= model_.context_length)
+    Finish(sequence, model::FinishReason::kLength);
+}
+
+void InstanceScheduler::Finish(Sequence& sequence, model::FinishReason reason) {
+  const bool keep = sequence.phase == Sequence::Phase::kActive && sequence.sent >= kBlockPositions;
+  End(sequence, {.kind = SchedulerEvent::Kind::kFinished, .reason = reason});
+  if (!keep) {
+    Forget(sequence);
+    return;
+  }
+  std::erase(active_, &sequence);
+  sequence.phase = Sequence::Phase::kKept;
+  ledger_.Cut(sequence.blocks, BlocksFor(sequence.sent));
+  kept_.push_back(&sequence);
+  try_admission_ = true;
+}
+
+void InstanceScheduler::Fail(Sequence& sequence, absl::Status why) {
+  End(sequence, {.kind = SchedulerEvent::Kind::kFailed, .status = std::move(why)});
+  Forget(sequence);
+}
+
+void InstanceScheduler::End(Sequence& sequence, SchedulerEvent event) {
+  event.sequence = sequence.id;
+  event.prompt_tokens = sequence.prompt_length;
+  event.cached_tokens = sequence.cached_tokens;
+  event.generated_tokens = sequence.generated();
+  events_.push_back(std::move(event));
+}
+
+// A sequence whose step fails twice is why it fails. Until it has a token again it travels alone
+// (step_composer.cc), so that it takes no others with it.
+void InstanceScheduler::StrikeStep(const StepInFlight& step, const absl::Status& why) {
+  if (absl::IsUnavailable(why)) return;  // a link's fault
+  for (const model::SequenceId id : step.sequences) {
+    Sequence* sequence = Find(id);
+    if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) continue;
+    if (++sequence->step_errors >= kMostStepErrors) Fail(*sequence, why);
+  }
+}
+
+std::optional<absl::Duration> InstanceScheduler::ProgressDeadline() const {
+  if (!running_ || in_flight_.empty()) return std::nullopt;
+  double expected = 0;
+  for (const StepInFlight& step : in_flight_) expected += step.expected_seconds;
+  const absl::Duration since = std::max(in_flight_.front().composed_at, last_result_at_);
+  return since + std::max(kLeastPatience, absl::Seconds(kPatience * expected));
+}
+
+// --- Epochs --------------------------------------------------------------------------------------
+
+void InstanceScheduler::EndEpoch(EpochEnd why) {
+  running_ = false;
+  if (why == EpochEnd::kWorkerDied) {
+    after_death_ = true;
+    std::vector<model::SequenceId> in_flight;
+    for (const StepInFlight& step : in_flight_)
+      in_flight.insert(in_flight.end(), step.sequences.begin(), step.sequences.end());
+    std::ranges::sort(in_flight);
+    const auto repeated = std::ranges::unique(in_flight);
+    in_flight.erase(repeated.begin(), repeated.end());
+    for (const model::SequenceId id : in_flight) {
+      Sequence* sequence = Find(id);
+      if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) continue;
+      if (++sequence->worker_deaths >= kMostWorkerDeaths) {
+        Fail(*sequence, absl::AbortedError("two workers died while they computed this request; it "
+                                           "is not tried again"));
+      }
+    }
+  }
+  in_flight_.clear();
+}
+
+std::vector<wire::Commit::Sequence> InstanceScheduler::BeginEpoch(PipelineShape shape) {
+  const auto num_blocks = static_cast<int32_t>(shape.kv_capacity / kBlockPositions);
+  const bool same_caches =
+      num_blocks == ledger_.num_blocks() && shape.max_sequences == shape_.max_sequences;
+  if (!same_caches) {
+    // Caches of another size are new and empty.
+    while (!active_.empty()) Preempt(*active_.back());
+    while (EvictOldestKept(nullptr)) continue;
+    ledger_ = BlockLedger(num_blocks);
+  }
+  commands_.clear();  // the Commit frees whoever it does not name
+  shape_ = std::move(shape);
+  pace_ = StagePace(shape_.stages);
+  std::vector<wire::Commit::Sequence> kept;
+  for (const auto& [id, sequence] : sequences_) {
+    if (sequence->phase == Sequence::Phase::kWaiting) continue;
+    kept.push_back({.start = {.sequence = sequence->stage_id,
+                              .sampling = sequence->request.sampling,
+                              .prompt_length = sequence->prompt_length,
+                              .choice = sequence->request.choice,
+                              .top_logprobs = sequence->request.top_logprobs},
+                    .length = sequence->sent});
+  }
+  return kept;
+}
+
+void InstanceScheduler::OnHeld(std::span<const std::vector<wire::SequenceLength>> by_stage) {
+  // Least and most, over the stages that named it.
+  struct Held {
+    size_t stages = 0;
+    int32_t least = 0, most = 0;
+  };
+  std::map<model::SequenceId, Held> held;
+  for (const auto& stage : by_stage) {
+    for (const wire::SequenceLength& length : stage) {
+      Held& of = held[length.sequence];
+      of.least = of.stages == 0 ? length.length : std::min(of.least, length.length);
+      of.most = std::max(of.most, length.length);
+      ++of.stages;
+    }
+  }
+  std::vector<Sequence*> resident(active_);
+  resident.insert(resident.end(), kept_.begin(), kept_.end());
+  for (Sequence* sequence : resident) {
+    const Held of = held[sequence->stage_id];
+    const int32_t least = of.stages == by_stage.size() ? of.least : 0;
+    if (after_death_ && sequence->phase == Sequence::Phase::kActive) ++counters_.requests_resumed;
+    TrimToHeld(*sequence, std::clamp(least, 0, sequence->sent), of.most);
+  }
+  ReserveAgain();
+  std::vector<Sequence*> too_large;
+  for (const auto& [id, sequence] : waiting_) {
+    if (NeverFits(*sequence)) too_large.push_back(sequence);
+  }
+  for (Sequence* sequence : too_large) {
+    Fail(*sequence, absl::ResourceExhaustedError(absl::StrCat(
+                        "what is left of the cluster holds ", PositionLimit(),
+                        " positions, this request has ", sequence->size(), ": add a device")));
+  }
+  after_death_ = false;
+  running_ = true;
+  probe_ = Probe::kDue;
+  next_number_ = 1;
+  try_admission_ = true;
+}
+
+}  // namespace potluck::coordinator

@@ -1,0 +1,230 @@
+// What every step of one instance consists of: the coordinator's heart, without links, threads or
+// clock.
+//
+// It keeps each request's tokens (the truth: token n is taken only when n tokens are held), knows
+// what of them the stages hold, and composes frames: commands first, then decode tokens, then
+// prefill chunks. The rules:
+//   - At most num_stages + 1 steps are in flight, decode tokens in at most num_stages of them, each
+//     with its share of the decoding sequences, so that all stages work at once.
+//   - While others decode, chunks keep to stage_pace.h's time, and at most num_stages wait.
+//   - Requests are admitted in the order in which they came, once there are blocks for all that is
+//     known of them and some of their answer. Blocks of prompts that begin alike are shared, by
+//     forking a living sequence or one that has ended and is kept (full blocks only, so nothing is
+//     ever copied); kept ones are freed oldest first.
+//   - A sequence that cannot grow takes the blocks of the youngest, or waits itself if it is the
+//     youngest; who waits is computed again later from its tokens. So the oldest always goes on.
+//   - A sequence whose reader is paused stands still, and gives way when others need its blocks.
+//
+// An epoch: EndEpoch when the old one is fenced (or gone), BeginEpoch for the Commit's list, OnHeld
+// with the stages' answers. The first frame trims the stages to what all of them hold and carries a
+// probe, one token through every stage; when it has come back the instance is ready, and what some
+// stage lacks is sent again with the tokens' own kinds.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/scheduler/sequence.h"
+#include "coordinator/scheduler/stage_pace.h"
+#include "wire/messages.h"
+
+namespace potluck::coordinator {
+
+// What does not change while the instance lives.
+struct ScheduledModel {
+  model::InstanceId instance = 0;
+  int64_t context_length = 0;
+  int64_t vocab_size = 0;
+  int64_t window = 0;  // of layers that see only so many positions; 0: none
+  // Some stage's numbers depend on the tokens' kinds: prompt and generated tokens share no blocks.
+  bool kinds_matter = false;
+};
+
+// What a plan gives, the same on all stages.
+struct PipelineShape {
+  model::Epoch epoch;
+  int64_t kv_capacity = 0;    // positions
+  int64_t max_sequences = 0;  // at least 2: one is the probe's
+  int64_t max_tokens = 0;     // of a step
+  int64_t max_outputs = 0;    // of a step
+  std::vector<StageSpeed> stages;
+};
+
+struct SchedulerEvent {
+  enum class Kind : uint8_t { kToken, kFinished, kFailed };
+  Kind kind = Kind::kToken;
+  model::SequenceId sequence = 0;
+  // kToken
+  model::TokenId token = 0;
+  std::vector<model::TokenLogprob> logprobs;
+  // kFinished
+  model::FinishReason reason = model::FinishReason::kStop;
+  // kFinished and kFailed
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;
+  int32_t generated_tokens = 0;
+  absl::Status status;  // kFailed
+};
+
+struct SchedulerCounters {
+  int64_t steps = 0;
+  int64_t generated_tokens = 0;
+  int64_t shared_tokens = 0;  // of prompts, that were not computed because another had them
+  int64_t preemptions = 0;
+  int64_t requests_resumed = 0;  // went on after a worker's death
+  int64_t stale_results = 0;
+};
+
+enum class EpochEnd : uint8_t {
+  kPlanned,     // or a step's error, or a link's
+  kWorkerDied,  // a stage of this pipeline is gone: what it was computing may have been why
+};
+
+// Thread-compatible. Calls never call back; what happened waits in TakeEvents.
+class InstanceScheduler {
+ public:
+  explicit InstanceScheduler(const ScheduledModel& model) : model_(model) {}
+
+  // InvalidArgument for an empty prompt, one that leaves no room in the context, tokens outside the
+  // vocabulary, or sampling parameters out of range; ResourceExhausted where the cluster's KV
+  // caches could not hold it even alone.
+  absl::StatusOr<model::SequenceId> Submit(SequenceRequest request);
+  // Frees it on all stages, with the next frame. No event follows.
+  void Cancel(model::SequenceId sequence);
+  // A paused sequence generates nothing.
+  void SetReaderPaused(model::SequenceId sequence, bool paused);
+  // Ends all requests with this error.
+  void FailAll(const absl::Status& why);
+
+  // Nothing is composed until OnHeld; results of earlier steps are dropped from now on. Requests in
+  // flight at a second death fail.
+  void EndEpoch(EpochEnd why);
+  // Every sequence that the stages are to keep. Only between EndEpoch and OnHeld, or at first.
+  std::vector<wire::Commit::Sequence> BeginEpoch(PipelineShape shape);
+  // By stage, what Committed said.
+  void OnHeld(std::span<const std::vector<wire::SequenceLength>> by_stage);
+
+  // The next frame, if there is one to be sent now. To be asked again, until there is none, after
+  // each call that changes anything.
+  std::optional<wire::StageFrame> ComposeNext(absl::Duration now);
+  // An error means that the stages no longer agree about what they hold: a new epoch is needed,
+  // and nothing is composed until then. Results of other epochs and repeated ones are dropped.
+  absl::Status OnResult(wire::StepResult result, absl::Duration now);
+
+  std::vector<SchedulerEvent> TakeEvents() { return std::exchange(events_, {}); }
+
+  // The probe has come back in this epoch.
+  bool ready() const { return running_ && probe_ == Probe::kPassed; }
+  // When the oldest step in flight ought to be back at the latest.
+  std::optional<absl::Duration> ProgressDeadline() const;
+
+  const StagePace& pace() const { return pace_; }
+  const SchedulerCounters& counters() const { return counters_; }
+  int64_t num_waiting() const { return static_cast<int64_t>(waiting_.size()); }
+  int64_t num_active() const { return static_cast<int64_t>(active_.size()); }
+  int64_t num_kept() const { return static_cast<int64_t>(kept_.size()); }
+  int64_t num_in_flight() const { return static_cast<int64_t>(in_flight_.size()); }
+  int32_t num_free_blocks() const { return ledger_.num_free(); }
+  int32_t num_blocks() const { return ledger_.num_blocks(); }
+
+ private:
+  enum class Probe : uint8_t { kDue, kSent, kPassed };
+  struct Sample {
+    model::SequenceId stage_id;
+    model::SequenceId sequence;
+    int32_t position;  // of the new token
+  };
+  struct StepInFlight {
+    int64_t number = 0;
+    absl::Duration composed_at;
+    double expected_seconds = 0;
+    int32_t decode_tokens = 0;
+    int32_t prefill_tokens = 0;
+    std::vector<Sample> samples;               // in the step's order
+    std::vector<model::SequenceId> sequences;  // requests that it carries
+  };
+  // What a scan of the active sequences finds.
+  struct Load {
+    int64_t decoding = 0;        // sequences, also those whose token is under way
+    int64_t prefill_tokens = 0;  // still to be sent
+  };
+  struct Prefix {
+    Sequence* source = nullptr;
+    int32_t length = 0;
+    bool worth_waiting = false;  // a longer one is being computed now
+  };
+
+  // instance_scheduler.cc: requests and results
+  Sequence* Find(model::SequenceId id);
+  absl::Status CheckResult(const wire::StepResult& result, const StepInFlight& step) const;
+  void AcceptToken(Sequence& sequence, wire::TokenResult token);
+  void Finish(Sequence& sequence, model::FinishReason reason);
+  void Fail(Sequence& sequence, absl::Status why);
+  void End(Sequence& sequence, SchedulerEvent event);
+  void StrikeStep(const StepInFlight& step, const absl::Status& why);
+  bool NeverFits(const Sequence& sequence) const;
+
+  // residence.cc: who is on the stages
+  void Admit();
+  bool TryAdmit(Sequence& sequence);
+  bool MakeSlot(Prefix& prefix);
+  bool MakeRoom(const Sequence& sequence, const Prefix& prefix);
+  void Begin(Sequence& sequence, const Prefix& prefix);
+  Prefix BestPrefix(const Sequence& sequence) const;
+  int32_t CommonBlocks(const Sequence& sequence, const Sequence& other, int32_t length) const;
+  bool CanCutTo(const Sequence& sequence, int32_t length) const;
+  bool GrowOrPreempt(Sequence& sequence);
+  Sequence* PausedVictim(const Sequence* but) const;
+  void Preempt(Sequence& sequence);
+  bool EvictOldestKept(const Sequence* but);
+  void LeaveStages(Sequence& sequence);  // frees, and takes it out of its phase's list
+  void Forget(Sequence& sequence);
+  int64_t PositionLimit() const;
+  void TrimToHeld(Sequence& sequence, int32_t least, int32_t most);
+  void ReserveAgain();
+
+  // step_composer.cc
+  wire::StageFrame ProbeFrame(absl::Duration now);
+  Load Scan();
+  void AddDecodeTokens(const Load& load, wire::StageFrame& frame, StepInFlight& step);
+  void AddPrefillChunks(const Load& load, wire::StageFrame& frame, StepInFlight& step);
+  void AddTokens(Sequence& sequence, int32_t count, wire::StageFrame& frame, StepInFlight& step);
+  void Dispatch(wire::StageFrame& frame, StepInFlight step, absl::Duration now);
+  int64_t num_stages() const { return static_cast<int64_t>(shape_.stages.size()); }
+
+  ScheduledModel model_;
+  PipelineShape shape_;
+  StagePace pace_;
+  BlockLedger ledger_;
+  bool running_ = false;
+  bool after_death_ = false;
+  Probe probe_ = Probe::kDue;
+  model::SequenceId probe_id_ = 0;  // on the stages
+
+  model::SequenceId next_id_ = 1;
+  model::SequenceId next_stage_id_ = 1;
+  std::map<model::SequenceId, std::unique_ptr<Sequence>> sequences_;  // ids rise: oldest first
+  std::map<model::SequenceId, Sequence*> waiting_;
+  std::vector<Sequence*> active_;  // oldest first
+  std::deque<Sequence*> kept_;     // longest ended first
+  bool try_admission_ = false;     // something has changed since it last failed
+
+  std::vector<wire::StageCommand> commands_;  // for the next frame
+  int64_t next_number_ = 1;
+  std::deque<StepInFlight> in_flight_;
+  absl::Duration last_result_at_;
+  std::vector<Sequence*> ready_;  // scratch of Scan
+  std::vector<SchedulerEvent> events_;
+  SchedulerCounters counters_;
+};
+
+}  // namespace potluck::coordinator

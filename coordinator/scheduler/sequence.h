@@ -1,0 +1,59 @@
+// A request's text as the coordinator keeps it, and what of it the stages hold.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "coordinator/scheduler/block_ledger.h"
+#include "model/generation/finish_reason.h"
+#include "model/sampling/sampler.h"
+#include "model/step.h"
+
+namespace potluck::coordinator {
+
+struct SequenceRequest {
+  std::vector<model::TokenId> prompt;
+  model::SamplingParams sampling;
+  int32_t choice = 0;
+  int64_t max_tokens = -1;                 // -1: until the answer or the context ends
+  std::vector<model::TokenId> end_tokens;  // the vocabulary's own, too
+  int32_t top_logprobs = -1;               // as in model::GenerationRequest
+};
+
+struct Sequence {
+  enum class Phase : uint8_t {
+    kWaiting,  // on no stage
+    kActive,   // on all stages, growing
+    kKept,     // ended; its KV stays until the space is needed
+  };
+
+  model::SequenceId id = 0;
+  SequenceRequest request;             // its prompt has moved to `tokens`
+  std::vector<model::TokenId> tokens;  // prompt and generated: the truth
+  int32_t prompt_length = 0;
+  int32_t cached_tokens = 0;  // of the prompt, that needed no computing when it was first admitted
+  bool admitted_before = false;
+
+  Phase phase = Phase::kWaiting;
+  // Its name on the stages, a new one each time that it is begun there: so a stage that has missed
+  // some commands can never take one life of it for another.
+  model::SequenceId stage_id = 0;
+  bool reader_paused = false;
+  int32_t sent = 0;     // positions that are on the stages, or on their way there
+  int32_t reached = 0;  // the most that `sent` has been since it was begun there
+  std::vector<BlockLedger::Block> blocks;
+  int64_t last_step = 0;  // that carried it
+
+  int32_t worker_deaths = 0;  // while a step of it was in flight
+  int32_t step_errors = 0;    // of steps with it
+
+  int32_t size() const { return static_cast<int32_t>(tokens.size()); }
+  int32_t generated() const { return size() - prompt_length; }
+  int32_t unsent() const { return size() - sent; }
+  bool decoding() const { return sent > 0 && unsent() <= 1; }
+  model::TokenKind kind(int32_t position) const {
+    return position < prompt_length ? model::TokenKind::kPrompt : model::TokenKind::kGenerated;
+  }
+};
+
+}  // namespace potluck::coordinator

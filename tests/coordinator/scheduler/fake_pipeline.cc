@@ -1,0 +1,261 @@
+#include "tests/coordinator/scheduler/fake_pipeline.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+namespace potluck::coordinator {
+namespace {
+
+uint64_t Mix(uint64_t h, uint64_t value) {
+  h ^= value + 0x9e3779b97f4a7c15ull + (h << 6) + (h >> 2);
+  h *= 0xff51afd7ed558ccdull;
+  return h ^ (h >> 33);
+}
+
+uint64_t Extend(uint64_t hash, model::TokenId id, model::TokenKind kind, int64_t position) {
+  return Mix(Mix(Mix(hash, static_cast<uint64_t>(id)), static_cast<uint64_t>(kind)),
+             static_cast<uint64_t>(position));
+}
+
+model::TokenId Pick(uint64_t hash, uint64_t seed) {
+  return static_cast<model::TokenId>(Mix(hash, seed) % kFakeVocab);
+}
+
+}  // namespace
+
+std::vector<model::TokenId> ReferenceAnswer(const SequenceRequest& request,
+                                            int64_t context_length) {
+  uint64_t hash = 1;
+  int64_t position = 0;
+  for (const model::TokenId id : request.prompt)
+    hash = Extend(hash, id, model::TokenKind::kPrompt, position++);
+  std::vector<model::TokenId> answer;
+  while (static_cast<int64_t>(answer.size()) != request.max_tokens && position < context_length) {
+    const model::TokenId token = Pick(hash, request.sampling.seed);
+    if (std::ranges::find(request.end_tokens, token) != request.end_tokens.end()) break;
+    answer.push_back(token);
+    hash = Extend(hash, token, model::TokenKind::kGenerated, position++);
+  }
+  return answer;
+}
+
+// --- One stage -----------------------------------------------------------------------------------
+
+int64_t FakeStage::num_blocks() const {
+  std::set<const int*> blocks;
+  for (const auto& [id, sequence] : sequences_) {
+    for (const auto& block : sequence.blocks) blocks.insert(block.get());
+  }
+  return static_cast<int64_t>(blocks.size());
+}
+
+bool FakeStage::CanCutTo(const Sequence& sequence, int64_t length) const {
+  if (length > static_cast<int64_t>(sequence.tokens.size())) return false;
+  if (window_ == 0 || length == 0) return true;
+  const auto released = std::max<int64_t>(0, sequence.reached + 1 - window_) / 32;
+  return std::max<int64_t>(0, length + 1 - window_) / 32 >= released;
+}
+
+void FakeStage::Cut(Sequence& sequence, int64_t length) {
+  sequence.tokens.resize(length);
+  sequence.blocks.resize((length + 31) / 32);
+}
+
+bool FakeStage::Apply(const wire::StageCommand& command, std::string& error) {
+  if (const auto* begin = std::get_if<wire::BeginCommand>(&command)) {
+    const auto [made, is_new] = sequences_.try_emplace(begin->start.sequence);
+    if (!is_new) return error = "a sequence is begun twice", false;
+    made->second.start = begin->start;
+    if (begin->fork_length > 0) {
+      const auto from = sequences_.find(begin->fork_from);
+      if (from == sequences_.end() || from == made) return error = "a fork of none", false;
+      if (!CanCutTo(from->second, begin->fork_length))
+        return error = "a fork of what is not held", false;
+      made->second.tokens = from->second.tokens;
+      made->second.blocks = from->second.blocks;
+      made->second.reached = from->second.reached;
+      Cut(made->second, begin->fork_length);
+    }
+    if (static_cast<int64_t>(sequences_.size()) > max_sequences_)
+      return error = "too many sequences", false;
+  } else if (const auto* trim = std::get_if<model::TrimCommand>(&command)) {
+    const auto found = sequences_.find(trim->sequence);
+    if (found == sequences_.end() || !CanCutTo(found->second, trim->length))
+      return error = "a trim of what is not held", false;
+    Cut(found->second, trim->length);
+  } else if (const auto* free = std::get_if<model::FreeCommand>(&command)) {
+    if (sequences_.erase(free->sequence) == 0) return error = "none to free", false;
+  } else {
+    return error = "a command that nobody had", false;
+  }
+  return true;
+}
+
+bool FakeStage::Run(const wire::StageFrame& frame, std::vector<uint64_t>& hashes,
+                    std::string& error) {
+  for (const wire::StageCommand& command : frame.commands) {
+    if (!Apply(command, error)) return false;
+  }
+  std::set<model::SequenceId> seen;
+  const std::vector<model::StepToken>& tokens = frame.step.tokens;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const model::StepToken& token = tokens[i];
+    const auto found = sequences_.find(token.sequence);
+    if (found == sequences_.end()) return error = "a token of no sequence", false;
+    Sequence& sequence = found->second;
+    const bool first = i == 0 || tokens[i - 1].sequence != token.sequence;
+    if (first && !seen.insert(token.sequence).second)
+      return error = "a sequence's tokens stand apart", false;
+    if (token.parent != (first ? model::kCommittedEnd : static_cast<int32_t>(i) - 1))
+      return error = "a wrong parent", false;
+    if (token.position != static_cast<int32_t>(sequence.tokens.size()))
+      return error = absl::StrCat("position ", token.position, " after ", sequence.tokens.size()),
+             false;
+    if (sequence.tokens.size() % 32 == 0)
+      sequence.blocks.push_back(std::make_shared<int>());
+    else if (sequence.blocks.back().use_count() > 1)
+      return error = "a write into a shared block", false;
+    const uint64_t before = sequence.tokens.empty() ? 1 : sequence.tokens.back().hash;
+    const uint64_t hash = Extend(before, token.id, token.kind, token.position);
+    sequence.tokens.push_back({token.id, token.kind, hash});
+    sequence.reached = std::max(sequence.reached, static_cast<int64_t>(sequence.tokens.size()));
+    hashes[i] = hashes[i] == 0 || hashes[i] == hash ? hash : Mix(hashes[i], hash);
+  }
+  // One block is the probe's.
+  if (num_blocks() > capacity_ / 32 + 1) return error = "more blocks than there are", false;
+  return true;
+}
+
+std::vector<wire::SequenceLength> FakeStage::Commit(
+    const std::vector<wire::Commit::Sequence>& kept) {
+  std::map<model::SequenceId, Sequence> old = std::exchange(sequences_, {});
+  std::vector<wire::SequenceLength> held;
+  for (const wire::Commit::Sequence& named : kept) {
+    Sequence& sequence = sequences_[named.start.sequence];
+    if (const auto found = old.find(named.start.sequence); found != old.end())
+      sequence = std::move(found->second);
+    const auto length = std::min<int64_t>(named.length, std::ssize(sequence.tokens));
+    Cut(sequence, CanCutTo(sequence, length) ? length : 0);
+    if (sequence.tokens.empty()) sequence.reached = 0;
+    sequence.start = named.start;
+    held.push_back({named.start.sequence, static_cast<int32_t>(sequence.tokens.size())});
+  }
+  return held;
+}
+
+void FakeStage::Forget(std::mt19937_64& random) {
+  for (auto& [id, sequence] : sequences_) {
+    if (random() % 2 == 0) continue;
+    const auto length = static_cast<int64_t>(random() % (sequence.tokens.size() + 1));
+    if (CanCutTo(sequence, length)) Cut(sequence, length);
+  }
+}
+
+// --- All of them ---------------------------------------------------------------------------------
+
+void FakePipeline::Reshape(const PipelineShape& shape, size_t survivors, std::mt19937_64& random) {
+  std::ranges::shuffle(stages_, random);
+  stages_.resize(std::min({stages_.size(), survivors, shape.stages.size()}),
+                 FakeStage(shape.kv_capacity, shape.max_sequences, window_));
+  stages_.resize(shape.stages.size(), FakeStage(shape.kv_capacity, shape.max_sequences, window_));
+  std::ranges::shuffle(stages_, random);
+  shape_ = shape;
+  queues_.assign(stages_.size(), {});
+  last_number_.assign(stages_.size(), 0);
+  results_.clear();
+  in_flight_.clear();
+  broken_ = false;
+}
+
+std::vector<std::vector<wire::SequenceLength>> FakePipeline::Commit(
+    const std::vector<wire::Commit::Sequence>& kept) {
+  std::vector<std::vector<wire::SequenceLength>> held;
+  for (FakeStage& stage : stages_) held.push_back(stage.Commit(kept));
+  return held;
+}
+
+void FakePipeline::Send(wire::StageFrame frame) {
+  if (frame.step.epoch != shape_.epoch) errors_.push_back("a frame of another epoch");
+  if (std::ssize(frame.step.tokens) > shape_.max_tokens)
+    errors_.push_back("a step with too many tokens");
+  for (const wire::StageCommand& command : frame.commands) {
+    if (const auto* begin = std::get_if<wire::BeginCommand>(&command))
+      seeds_[begin->start.sequence] = begin->start.sampling.seed;
+  }
+  std::vector<uint64_t>& seeds = in_flight_[frame.step.number];
+  for (const model::StepToken& token : frame.step.tokens) seeds.push_back(seeds_[token.sequence]);
+  if (in_flight_.size() > stages_.size() + 1) errors_.push_back("too many steps in flight");
+  if (broken_) return;
+  const size_t size = frame.step.tokens.size();
+  queues_[0].push_back({std::move(frame), std::vector<uint64_t>(size)});
+}
+
+bool FakePipeline::Advance(std::mt19937_64& random) {
+  std::vector<size_t> waiting;
+  for (size_t i = 0; i < queues_.size(); ++i) {
+    if (!queues_[i].empty()) waiting.push_back(i);
+  }
+  if (waiting.empty()) return false;
+  const size_t at = waiting[random() % waiting.size()];
+  Travelling now = std::move(queues_[at].front());
+  queues_[at].pop_front();
+  const int64_t number = now.frame.step.number;
+  if (number != ++last_number_[at]) errors_.push_back("a gap between steps");
+  if (absl::Status status = std::exchange(fail_next_, absl::OkStatus()); !status.ok()) {
+    --last_number_[at];
+    results_.push_back({.epoch = shape_.epoch, .number = number, .status = status});
+    for (auto& queue : queues_) queue.clear();
+    broken_ = true;  // what follows would find a gap
+    return true;
+  }
+  std::string error;
+  if (!stages_[at].Run(now.frame, now.hashes, error))
+    errors_.push_back(absl::StrCat("stage ", at, ", step ", number, ": ", error));
+  if (at + 1 < queues_.size()) {
+    queues_[at + 1].push_back(std::move(now));
+  } else {
+    results_.push_back(Answer(now));
+  }
+  return true;
+}
+
+wire::StepResult FakePipeline::Answer(const Travelling& travelling) {
+  wire::StepResult result{.epoch = shape_.epoch, .number = travelling.frame.step.number};
+  const auto& tokens = travelling.frame.step.tokens;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].wanted != model::Wanted::kSample) continue;
+    const uint64_t seed = seeds_[tokens[i].sequence];
+    if (poisoned_ != 0 && seed == poisoned_) {
+      result.status = absl::InternalError("a logit is NaN");
+      result.tokens.clear();
+      return result;
+    }
+    result.tokens.push_back({.sequence = tokens[i].sequence,
+                             .position = tokens[i].position + 1,
+                             .id = Pick(travelling.hashes[i], seed)});
+  }
+  if (std::ssize(result.tokens) > shape_.max_outputs) errors_.push_back("too many outputs");
+  result.timings.resize(stages_.size(), {.computing_seconds = 0.01});
+  return result;
+}
+
+std::optional<wire::StepResult> FakePipeline::TakeResult() {
+  if (results_.empty()) return std::nullopt;
+  wire::StepResult result = std::move(results_.front());
+  results_.pop_front();
+  in_flight_.erase(result.number);
+  return result;
+}
+
+std::vector<uint64_t> FakePipeline::InFlight() const {
+  std::vector<uint64_t> seeds;
+  for (const auto& [number, of] : in_flight_) seeds.insert(seeds.end(), of.begin(), of.end());
+  std::ranges::sort(seeds);
+  const auto repeated = std::ranges::unique(seeds);
+  seeds.erase(repeated.begin(), repeated.end());
+  return seeds;
+}
+
+}  // namespace potluck::coordinator
