@@ -40,7 +40,7 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
                      model_.context_length, " with the answer: shorten the prompt"));
   }
   if (shape_.kv_capacity > 0 && prompt_length >= PositionLimit()) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat("the prompt has ", prompt_length, " tokens, but the cluster's memory holds ",
                      PositionLimit(), ": shorten the prompt, or add a device"));
   }
@@ -50,6 +50,10 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
                                                      ", which the model's vocabulary does not"));
   }
   POTLUCK_RETURN_IF_ERROR(model::CheckSampling(request.sampling, model_.vocab_size));
+  if (num_waiting() >= model_.max_waiting) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(num_waiting(), " requests wait already: try again later"));
+  }
   auto sequence = std::make_unique<Sequence>();
   sequence->id = next_id_++;
   sequence->tokens = std::exchange(request.prompt, {});
@@ -65,6 +69,7 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
 }
 
 void InstanceScheduler::Cancel(model::SequenceId id) {
+  std::erase_if(events_, [id](const SchedulerEvent& event) { return event.sequence == id; });
   Sequence* sequence = Find(id);
   if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) return;
   Forget(*sequence);
@@ -88,16 +93,19 @@ void InstanceScheduler::FailAll(const absl::Status& why) {
 // --- Results -------------------------------------------------------------------------------------
 
 absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration now) {
-  if (!running_ || result.epoch != shape_.epoch ||
+  if (result.epoch != shape_.epoch ||
       (in_flight_.empty() ? result.number < next_number_
                           : result.number < in_flight_.front().number)) {
     ++counters_.stale_results;
     return absl::OkStatus();
   }
+  if (!result.status.ok()) StrikeStep(result);
+  if (!running_) {
+    ++counters_.stale_results;
+    return absl::OkStatus();
+  }
   if (!result.status.ok()) {
     running_ = false;
-    const auto step = std::ranges::find(in_flight_, result.number, &StepInFlight::number);
-    if (step != in_flight_.end()) StrikeStep(*step, result.status);
     return Annotate(result.status, absl::StrCat("step ", result.number));
   }
   if (in_flight_.empty() || result.number != in_flight_.front().number) {
@@ -189,13 +197,19 @@ void InstanceScheduler::End(Sequence& sequence, SchedulerEvent event) {
 }
 
 // A sequence whose step fails twice is why it fails. Until it has a token again it travels alone
-// (step_composer.cc), so that it takes no others with it.
-void InstanceScheduler::StrikeStep(const StepInFlight& step, const absl::Status& why) {
-  if (absl::IsUnavailable(why)) return;  // a link's fault
-  for (const model::SequenceId id : step.sequences) {
+// (step_composer.cc), so that it takes no others with it. The steps that follow the failed one fail
+// for its sake, and later ones may be heard of first: only the first with an error of its own
+// counts.
+void InstanceScheduler::StrikeStep(const wire::StepResult& result) {
+  const bool of_link = absl::IsUnavailable(result.status);
+  const bool of_order = absl::IsFailedPrecondition(result.status);  // a step before it is missing
+  const auto step = std::ranges::find(in_flight_, result.number, &StepInFlight::number);
+  if (of_link || of_order || struck_ || step == in_flight_.end()) return;
+  struck_ = true;
+  for (const model::SequenceId id : step->sequences) {
     Sequence* sequence = Find(id);
     if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) continue;
-    if (++sequence->step_errors >= kMostStepErrors) Fail(*sequence, why);
+    if (++sequence->step_errors >= kMostStepErrors) Fail(*sequence, result.status);
   }
 }
 
@@ -211,24 +225,26 @@ std::optional<absl::Duration> InstanceScheduler::ProgressDeadline() const {
 
 void InstanceScheduler::EndEpoch(EpochEnd why) {
   running_ = false;
+  for (const StepInFlight& step : in_flight_)
+    in_flight_at_end_.insert(step.sequences.begin(), step.sequences.end());
+  in_flight_.clear();
   if (why == EpochEnd::kWorkerDied) {
     after_death_ = true;
-    std::vector<model::SequenceId> in_flight;
-    for (const StepInFlight& step : in_flight_)
-      in_flight.insert(in_flight.end(), step.sequences.begin(), step.sequences.end());
-    std::ranges::sort(in_flight);
-    const auto repeated = std::ranges::unique(in_flight);
-    in_flight.erase(repeated.begin(), repeated.end());
-    for (const model::SequenceId id : in_flight) {
-      Sequence* sequence = Find(id);
-      if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) continue;
-      if (++sequence->worker_deaths >= kMostWorkerDeaths) {
-        Fail(*sequence, absl::AbortedError("two workers died while they computed this request; it "
-                                           "is not tried again"));
-      }
+    StrikeInFlight();
+  }
+}
+
+// Kept from an end that looked harmless: a worker's neighbours may see its links break before its
+// own death is known.
+void InstanceScheduler::StrikeInFlight() {
+  for (const model::SequenceId id : std::exchange(in_flight_at_end_, {})) {
+    Sequence* sequence = Find(id);
+    if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) continue;
+    if (++sequence->worker_deaths >= kMostWorkerDeaths) {
+      Fail(*sequence, absl::AbortedError("two workers died while they computed this request; it is "
+                                         "not tried again"));
     }
   }
-  in_flight_.clear();
 }
 
 std::vector<wire::Commit::Sequence> InstanceScheduler::BeginEpoch(PipelineShape shape) {
@@ -291,6 +307,8 @@ void InstanceScheduler::OnHeld(std::span<const std::vector<wire::SequenceLength>
                         " positions, this request has ", sequence->size(), ": add a device")));
   }
   after_death_ = false;
+  in_flight_at_end_.clear();
+  struck_ = false;
   running_ = true;
   probe_ = Probe::kDue;
   next_number_ = 1;

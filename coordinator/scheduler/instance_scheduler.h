@@ -6,7 +6,9 @@
 // prefill chunks. The rules:
 //   - At most num_stages + 1 steps are in flight, decode tokens in at most num_stages of them, each
 //     with its share of the decoding sequences, so that all stages work at once.
-//   - While others decode, chunks keep to stage_pace.h's time, and at most num_stages wait.
+//   - While others decode, chunks keep to stage_pace.h's time, and at most num_stages wait. Of each
+//     the oldest prompt gets at least half, who has the least left to do gets the rest: nobody's
+//     first token waits for another's long prompt.
 //   - Requests are admitted in the order in which they came, once there are blocks for all that is
 //     known of them and some of their answer. Blocks of prompts that begin alike are shared, by
 //     forking a living sequence or one that has ended and is kept (full blocks only, so nothing is
@@ -14,6 +16,8 @@
 //   - A sequence that cannot grow takes the blocks of the youngest, or waits itself if it is the
 //     youngest; who waits is computed again later from its tokens. So the oldest always goes on.
 //   - A sequence whose reader is paused stands still, and gives way when others need its blocks.
+//   - A sequence in a step that failed travels alone until it has a token; at its second failure it
+//     ends in the error. One that was in flight at two workers' deaths ends, too.
 //
 // An epoch: EndEpoch when the old one is fenced (or gone), BeginEpoch for the Commit's list, OnHeld
 // with the stages' answers. The first frame trims the stages to what all of them hold and carries a
@@ -26,6 +30,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -47,6 +52,7 @@ struct ScheduledModel {
   int64_t window = 0;  // of layers that see only so many positions; 0: none
   // Some stage's numbers depend on the tokens' kinds: prompt and generated tokens share no blocks.
   bool kinds_matter = false;
+  int64_t max_waiting = 256;  // requests, beside those on the stages
 };
 
 // What a plan gives, the same on all stages.
@@ -54,7 +60,7 @@ struct PipelineShape {
   model::Epoch epoch;
   int64_t kv_capacity = 0;    // positions
   int64_t max_sequences = 0;  // at least 2: one is the probe's
-  int64_t max_tokens = 0;     // of a step
+  int64_t max_tokens = 0;     // of a step, at least 2
   int64_t max_outputs = 0;    // of a step
   std::vector<StageSpeed> stages;
 };
@@ -94,11 +100,11 @@ class InstanceScheduler {
  public:
   explicit InstanceScheduler(const ScheduledModel& model) : model_(model) {}
 
-  // InvalidArgument for an empty prompt, one that leaves no room in the context, tokens outside the
-  // vocabulary, or sampling parameters out of range; ResourceExhausted where the cluster's KV
-  // caches could not hold it even alone.
+  // InvalidArgument for an empty prompt, one that leaves no room in the context or that the
+  // cluster's KV caches could not hold even alone, tokens outside the vocabulary, or sampling
+  // parameters out of range; ResourceExhausted where too many wait already.
   absl::StatusOr<model::SequenceId> Submit(SequenceRequest request);
-  // Frees it on all stages, with the next frame. No event follows.
+  // Frees it on all stages, with the next frame. No event follows, nor those not yet taken.
   void Cancel(model::SequenceId sequence);
   // A paused sequence generates nothing.
   void SetReaderPaused(model::SequenceId sequence, bool paused);
@@ -106,7 +112,8 @@ class InstanceScheduler {
   void FailAll(const absl::Status& why);
 
   // Nothing is composed until OnHeld; results of earlier steps are dropped from now on. Requests in
-  // flight at a second death fail.
+  // flight at a second death fail; a death that is known only after a planned end counts for what
+  // was in flight then.
   void EndEpoch(EpochEnd why);
   // Every sequence that the stages are to keep. Only between EndEpoch and OnHeld, or at first.
   std::vector<wire::Commit::Sequence> BeginEpoch(PipelineShape shape);
@@ -156,6 +163,11 @@ class InstanceScheduler {
   struct Load {
     int64_t decoding = 0;        // sequences, also those whose token is under way
     int64_t prefill_tokens = 0;  // still to be sent
+    int64_t chunk = 0;           // of them, that the next step may carry
+  };
+  struct Chunk {
+    Sequence* sequence;
+    int32_t count;  // tokens
   };
   struct Prefix {
     Sequence* source = nullptr;
@@ -170,14 +182,15 @@ class InstanceScheduler {
   void Finish(Sequence& sequence, model::FinishReason reason);
   void Fail(Sequence& sequence, absl::Status why);
   void End(Sequence& sequence, SchedulerEvent event);
-  void StrikeStep(const StepInFlight& step, const absl::Status& why);
+  void StrikeStep(const wire::StepResult& result);
+  void StrikeInFlight();
   bool NeverFits(const Sequence& sequence) const;
 
   // residence.cc: who is on the stages
   void Admit();
-  bool TryAdmit(Sequence& sequence);
+  bool TryAdmit(Sequence& sequence, Prefix prefix);
   bool MakeSlot(Prefix& prefix);
-  bool MakeRoom(const Sequence& sequence, const Prefix& prefix);
+  bool MakeRoom(const Sequence& sequence, Prefix& prefix);
   void Begin(Sequence& sequence, const Prefix& prefix);
   Prefix BestPrefix(const Sequence& sequence) const;
   int32_t CommonBlocks(const Sequence& sequence, const Sequence& other, int32_t length) const;
@@ -197,6 +210,7 @@ class InstanceScheduler {
   Load Scan();
   void AddDecodeTokens(const Load& load, wire::StageFrame& frame, StepInFlight& step);
   void AddPrefillChunks(const Load& load, wire::StageFrame& frame, StepInFlight& step);
+  std::vector<Chunk> ShareOut(int64_t budget, bool alone);
   void AddTokens(Sequence& sequence, int32_t count, wire::StageFrame& frame, StepInFlight& step);
   void Dispatch(wire::StageFrame& frame, StepInFlight step, absl::Duration now);
   int64_t num_stages() const { return static_cast<int64_t>(shape_.stages.size()); }
@@ -206,6 +220,7 @@ class InstanceScheduler {
   StagePace pace_;
   BlockLedger ledger_;
   bool running_ = false;
+  bool struck_ = false;  // in this epoch
   bool after_death_ = false;
   Probe probe_ = Probe::kDue;
   model::SequenceId probe_id_ = 0;  // on the stages
@@ -221,8 +236,9 @@ class InstanceScheduler {
   std::vector<wire::StageCommand> commands_;  // for the next frame
   int64_t next_number_ = 1;
   std::deque<StepInFlight> in_flight_;
+  std::set<model::SequenceId> in_flight_at_end_;  // requests, when the epoch ended
   absl::Duration last_result_at_;
-  std::vector<Sequence*> ready_;  // scratch of Scan
+  std::vector<Sequence*> ready_, prefilling_;  // scratch of Scan
   std::vector<SchedulerEvent> events_;
   SchedulerCounters counters_;
 };

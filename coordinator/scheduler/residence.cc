@@ -9,6 +9,9 @@ namespace {
 // Of the answer, that must fit beside the prompt before a request is admitted: so that it is not
 // sent away again at once.
 constexpr int32_t kAnswerRoom = 64;
+// Requests in the queue that may be passed over at a time while they wait for what they can share:
+// each look at one costs a comparison with all that the stages hold.
+constexpr int kMostPassedOver = 8;
 
 }  // namespace
 
@@ -60,19 +63,21 @@ InstanceScheduler::Prefix InstanceScheduler::BestPrefix(const Sequence& sequence
 
 void InstanceScheduler::Admit() {
   if (!try_admission_) return;
+  int passed_over = 0;
   // In the order in which they came: who needs much space is not overtaken for ever.
   for (auto next = waiting_.begin(); next != waiting_.end();) {
     Sequence& sequence = *(next++)->second;
     if (sequence.reader_paused) continue;
-    if (!TryAdmit(sequence)) break;
+    const Prefix prefix = BestPrefix(sequence);
+    // What it waits for comes by itself: few need wait with it.
+    if (prefix.worth_waiting && ++passed_over <= kMostPassedOver) continue;
+    if (prefix.worth_waiting || !TryAdmit(sequence, prefix)) break;
     // Those that were sent away for it may stand before `next` now; they wait for the next call.
   }
   try_admission_ = false;
 }
 
-bool InstanceScheduler::TryAdmit(Sequence& sequence) {
-  Prefix prefix = BestPrefix(sequence);
-  if (prefix.worth_waiting) return false;
+bool InstanceScheduler::TryAdmit(Sequence& sequence, Prefix prefix) {
   if (!MakeSlot(prefix) || !MakeRoom(sequence, prefix)) return false;
   Begin(sequence, prefix);
   return true;
@@ -93,30 +98,39 @@ bool InstanceScheduler::MakeSlot(Prefix& prefix) {
   return true;
 }
 
-bool InstanceScheduler::MakeRoom(const Sequence& sequence, const Prefix& prefix) {
+bool InstanceScheduler::MakeRoom(const Sequence& sequence, Prefix& prefix) {
   const int64_t most_answer = sequence.request.max_tokens < 0
                                   ? kAnswerRoom
                                   : sequence.request.max_tokens - sequence.generated();
   const int64_t wanted_positions =
       std::min<int64_t>(sequence.size() + std::min<int64_t>(kAnswerRoom, most_answer),
                         std::max<int64_t>(PositionLimit(), sequence.size()));
-  const int32_t shared = prefix.length / kBlockPositions;
-  const int32_t wanted = BlocksFor(wanted_positions) - shared;
-  while (ledger_.num_free() < wanted) {
+  // The others go on growing, too.
+  const auto wanted = [&] {
+    return static_cast<int32_t>(BlocksFor(wanted_positions) - prefix.length / kBlockPositions +
+                                num_active());
+  };
+  while (ledger_.num_free() < wanted()) {
     if (EvictOldestKept(prefix.source)) continue;
     Sequence* victim = PausedVictim(prefix.source);
+    if (victim == nullptr && prefix.source != nullptr && prefix.source->reader_paused &&
+        prefix.source->phase == Sequence::Phase::kActive) {
+      victim = prefix.source;  // its reader holds up nobody else
+      prefix = {};
+    }
     if (victim == nullptr) break;
     Preempt(*victim);
   }
-  if (ledger_.num_free() >= wanted) return true;
+  if (ledger_.num_free() >= wanted()) return true;
   // What a kept source holds beyond the prefix goes when it has been forked.
+  const int32_t shared = prefix.length / kBlockPositions;
   int32_t available = ledger_.num_free();
   if (prefix.source != nullptr && prefix.source->phase == Sequence::Phase::kKept) {
     const auto& blocks = prefix.source->blocks;
     for (size_t i = shared; i < blocks.size(); ++i) available += ledger_.shared(blocks[i]) ? 0 : 1;
   }
   // Alone, it takes what there is.
-  return available >= (active_.empty() ? BlocksFor(sequence.size()) - shared : wanted);
+  return available >= (active_.empty() ? BlocksFor(sequence.size()) - shared : wanted());
 }
 
 void InstanceScheduler::Begin(Sequence& sequence, const Prefix& prefix) {
@@ -207,6 +221,7 @@ void InstanceScheduler::LeaveStages(Sequence& sequence) {
 
 void InstanceScheduler::Forget(Sequence& sequence) {
   LeaveStages(sequence);
+  try_admission_ = true;  // who waited behind it need not
   waiting_.erase(sequence.id);
   sequences_.erase(sequence.id);
 }
@@ -238,16 +253,21 @@ void InstanceScheduler::TrimToHeld(Sequence& sequence, int32_t least, int32_t mo
 }
 
 // What trimming gave back is needed again for what is known already; cuts of shared blocks may have
-// made that more than there is.
+// made that more than there is. Oldest first.
 void InstanceScheduler::ReserveAgain() {
-  for (Sequence* sequence : std::vector<Sequence*>(active_)) {
-    const auto more = BlocksFor(sequence->size()) - static_cast<int32_t>(sequence->blocks.size());
-    while (ledger_.num_free() < more && EvictOldestKept(nullptr)) continue;
-    if (ledger_.num_free() < more) {
-      Preempt(*sequence);
-    } else {
-      ledger_.Grow(sequence->blocks, sequence->size());
+  for (size_t i = 0; i < active_.size(); ++i) {
+    Sequence& sequence = *active_[i];
+    const auto enough = [&] {
+      return BlocksFor(sequence.size()) - static_cast<int32_t>(sequence.blocks.size()) <=
+             ledger_.num_free();
+    };
+    while (!enough() && EvictOldestKept(nullptr)) continue;
+    while (!enough() && active_.back() != &sequence) Preempt(*active_.back());
+    if (!enough()) {
+      Preempt(sequence);
+      return;  // it was the last
     }
+    ledger_.Grow(sequence.blocks, sequence.size());
   }
 }
 

@@ -50,7 +50,7 @@ struct Sequence {
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   int32_t generated() const { return size() - prompt_length; }
   int32_t unsent() const { return size() - sent; }
-  bool decoding() const { return sent > 0 && unsent() <= 1; }
+  bool decoding() const { return unsent() <= 1; }
   model::TokenKind kind(int32_t position) const {
     return position < prompt_length ? model::TokenKind::kPrompt : model::TokenKind::kGenerated;
   }

@@ -38,14 +38,22 @@ wire::StageFrame InstanceScheduler::ProbeFrame(absl::Duration now) {
 InstanceScheduler::Load InstanceScheduler::Scan() {
   Load load;
   ready_.clear();
+  prefilling_.clear();
   for (Sequence* sequence : active_) {
+    if (sequence->reader_paused) continue;
     if (!sequence->decoding()) {
       load.prefill_tokens += sequence->unsent();
-    } else if (!sequence->reader_paused) {
+      prefilling_.push_back(sequence);
+    } else {
       ++load.decoding;
       if (sequence->unsent() > 0) ready_.push_back(sequence);
     }
   }
+  const auto under_way =
+      std::ranges::count_if(in_flight_, [](const auto& s) { return s.prefill_tokens > 0; });
+  if (load.prefill_tokens == 0 || (load.decoding > 0 && under_way >= num_stages())) return load;
+  load.chunk = load.decoding > 0 ? pace_.ChunkWhileDecoding(shape_.max_tokens)
+                                 : pace_.ChunkAlone(shape_.max_tokens, load.prefill_tokens);
   return load;
 }
 
@@ -57,10 +65,13 @@ void InstanceScheduler::AddDecodeTokens(const Load& load, wire::StageFrame& fram
   // Who has waited longest goes first.
   std::ranges::stable_sort(ready_, {}, &Sequence::last_step);
   const int64_t share = (load.decoding + num_stages() - 1) / num_stages();
-  auto count = static_cast<size_t>(std::min({share, shape_.max_outputs, shape_.max_tokens}));
-  // One whose step has failed travels alone.
-  std::erase_if(ready_, [&](const Sequence* s) { return s->step_errors > 0 && s != ready_[0]; });
-  if (ready_[0]->step_errors > 0) count = 1;
+  // Some of the step is left to the prompts.
+  const int64_t room =
+      shape_.max_tokens - std::min({load.chunk, load.prefill_tokens, shape_.max_tokens / 2});
+  auto count = static_cast<size_t>(std::min({share, shape_.max_outputs, room}));
+  const Sequence* first = ready_.front();
+  std::erase_if(ready_, [&](const Sequence* s) { return s->step_errors > 0 && s != first; });
+  if (first->step_errors > 0) count = 1;
   ready_.resize(std::min(ready_.size(), count));
   // First all, since growing may send one away that has been chosen.
   for (Sequence* sequence : std::vector<Sequence*>(ready_)) {
@@ -75,32 +86,50 @@ void InstanceScheduler::AddDecodeTokens(const Load& load, wire::StageFrame& fram
 
 void InstanceScheduler::AddPrefillChunks(const Load& load, wire::StageFrame& frame,
                                          StepInFlight& step) {
-  if (load.prefill_tokens == 0) return;
-  const auto under_way =
-      std::ranges::count_if(in_flight_, [](const auto& s) { return s.prefill_tokens > 0; });
-  if (load.decoding > 0 && under_way >= num_stages()) return;
-  const int64_t chunk = load.decoding > 0
-                            ? pace_.ChunkWhileDecoding(shape_.max_tokens)
-                            : pace_.ChunkAlone(shape_.max_tokens, load.prefill_tokens);
-  int64_t budget = std::min<int64_t>(chunk, shape_.max_tokens - step.decode_tokens);
-  const auto alone = [&] {
-    const Sequence* first = step.sequences.empty() ? nullptr : Find(step.sequences[0]);
-    return first != nullptr && first->step_errors > 0;
-  };
-  for (Sequence* sequence : active_) {
-    if (budget <= 0 || alone()) break;
-    if (sequence->decoding() || sequence->unsent() == 0) continue;
-    if (sequence->step_errors > 0 && !step.sequences.empty()) continue;
-    auto count = static_cast<int32_t>(std::min<int64_t>(budget, sequence->unsent()));
-    // The last token's sample needs an output; without one it waits for the next step.
-    const bool last = count == sequence->unsent();
-    if (last && static_cast<int64_t>(step.samples.size()) >= shape_.max_outputs) --count;
+  // Growing may have sent some away.
+  std::erase_if(prefilling_, [&](const Sequence* sequence) {
+    return std::ranges::find(active_, sequence) == active_.end();
+  });
+  const Sequence* first = step.sequences.empty() ? nullptr : Find(step.sequences.front());
+  if (first != nullptr && first->step_errors > 0) return;
+  for (const auto& [sequence, most] :
+       ShareOut(std::min(load.chunk, shape_.max_tokens - step.decode_tokens), first == nullptr)) {
+    // The last token's sample needs an output; without one it waits for a next step.
+    const bool no_output = most == sequence->unsent() &&
+                           static_cast<int64_t>(step.samples.size()) >= shape_.max_outputs;
+    const int32_t count = most - (no_output ? 1 : 0);
     if (count == 0) continue;
     AddTokens(*sequence, count, frame, step);
     step.prefill_tokens += count;
-    budget -= count;
     try_admission_ = true;  // others may wait to share what is on its way now
   }
+}
+
+// Who gets how many of a step's prompt tokens, oldest first. `alone`: the step is empty so far.
+std::vector<InstanceScheduler::Chunk> InstanceScheduler::ShareOut(int64_t budget, bool alone) {
+  std::vector<Chunk> chunks;
+  if (budget <= 0) return chunks;
+  const auto failed = [](const Sequence* sequence) { return sequence->step_errors > 0; };
+  const auto suspect = std::ranges::find_if(prefilling_, failed);
+  if (alone && suspect != prefilling_.end()) {
+    const int64_t count = std::min<int64_t>(budget, (*suspect)->unsent());
+    return {{*suspect, static_cast<int32_t>(count)}};
+  }
+  std::erase_if(prefilling_, failed);
+  for (Sequence* sequence : prefilling_) chunks.push_back({sequence, 0});
+  const auto give = [&](Chunk& chunk, int64_t most) {
+    const int64_t count = std::min({most, budget, int64_t{chunk.sequence->unsent()} - chunk.count});
+    chunk.count += static_cast<int32_t>(count);
+    budget -= count;
+  };
+  if (chunks.empty()) return chunks;
+  give(chunks.front(), (budget + 1) / 2);
+  std::vector<Chunk*> shortest;
+  for (Chunk& chunk : chunks) shortest.push_back(&chunk);
+  std::ranges::stable_sort(shortest, {}, [](const Chunk* c) { return c->sequence->unsent(); });
+  for (Chunk* chunk : shortest) give(*chunk, budget);
+  std::erase_if(chunks, [](const Chunk& chunk) { return chunk.count == 0; });
+  return chunks;
 }
 
 void InstanceScheduler::AddTokens(Sequence& sequence, int32_t count, wire::StageFrame& frame,
