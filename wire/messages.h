@@ -78,6 +78,7 @@ struct WorkerHello {
   int64_t disk_free_bytes = 0;
 };
 
+// Answered by a Ping of its number (echo false): a coordinator that falls silent is dialled again.
 struct Heartbeat {
   struct Stage {
     InstanceId instance = 0;
@@ -320,7 +321,7 @@ struct ChunkPiece {
   std::string bytes;
 };
 
-// To measure a link: the bytes come back where `echo`.
+// To measure a data link: the bytes come back where `echo`. On a control link, an answer.
 struct Ping {
   int64_t number = 0;
   bool echo = true;

@@ -1,0 +1,71 @@
+// The worker's link to its coordinator: hello, welcome, heartbeats; dialled again for ever.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/executor.h"
+#include "wire/link.h"
+#include "wire/messages.h"
+#include "worker/links/back_off.h"
+#include "worker/retired.h"
+
+namespace potluck::worker {
+
+class ControlEvents {
+ public:
+  virtual ~ControlEvents() = default;
+  // What is true now; asked before each dialling.
+  virtual wire::WorkerHello MakeHello() = 0;
+  virtual wire::Heartbeat MakeHeartbeat() = 0;
+  virtual void OnWelcome(const wire::Welcome& welcome) = 0;
+  // What comes after Welcome. An error closes the link with it.
+  virtual absl::Status OnControl(wire::Message message) = 0;
+  // `welcomed`: it had been a member. It will be dialled again.
+  virtual void OnControlLost(const absl::Status& why, bool welcomed) = 0;
+};
+
+// Single-threaded: lives on its worker's executor.
+class ControlLink final : public wire::LinkHandler {
+ public:
+  // Between dialling and Welcome.
+  inline static const absl::Duration kWelcomeTime = absl::Seconds(10);
+  // A coordinator that has answered heartbeats (Ping) and falls silent for so long is dialled anew.
+  inline static const absl::Duration kSilence = absl::Seconds(5);
+
+  ControlLink(const wire::Peer& coordinator, Executor& executor, wire::Transport& transport,
+              uint64_t seed, ControlEvents& events);
+
+  void Dial();
+  // False, and nothing is sent, where the worker is not joined.
+  bool Tell(wire::Message message);
+  bool joined() const { return joined_; }
+  // For good.
+  void Close(const absl::Status& why);
+
+  void OnMessage(wire::Message message) override;
+  void OnClosed(absl::Status why) override;
+
+ private:
+  absl::Status Handle(wire::Message message);
+  absl::Status TakeWelcome(const wire::Message& message);
+  void Lose(const absl::Status& why);
+  void Beat();
+
+  const wire::Peer coordinator_;
+  wire::Transport& transport_;
+  ControlEvents& events_;
+  BackOff back_off_;
+  std::unique_ptr<wire::Link> link_;
+  bool joined_ = false, ended_ = false;
+  absl::Duration heartbeat_interval_;
+  int64_t heartbeats_ = 0;
+  Timer retry_, beat_;
+  Timer silence_;  // until Welcome, then between answers
+  Retired retired_;
+};
+
+}  // namespace potluck::worker
