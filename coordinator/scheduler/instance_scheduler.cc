@@ -21,8 +21,13 @@ Sequence* InstanceScheduler::Find(model::SequenceId id) {
   return found == sequences_.end() ? nullptr : found->second.get();
 }
 
+// Before the first plan all that the model could have.
+int64_t InstanceScheduler::ContextLength() const {
+  return shape_.context_length > 0 ? shape_.context_length : model_.context_length;
+}
+
 int64_t InstanceScheduler::PositionLimit() const {
-  return std::min(model_.context_length, int64_t{ledger_.num_blocks()} * kBlockPositions);
+  return std::min(ContextLength(), int64_t{ledger_.num_blocks()} * kBlockPositions);
 }
 
 // All that is known must be computed again at once after a change of plan.
@@ -34,10 +39,10 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
   const auto prompt_length = static_cast<int64_t>(request.prompt.size());
   if (prompt_length == 0)
     return absl::InvalidArgumentError("the prompt is empty: write something to continue");
-  if (prompt_length >= model_.context_length) {
+  if (prompt_length >= ContextLength()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the prompt has ", prompt_length, " tokens, but the context holds ",
-                     model_.context_length, " with the answer: shorten the prompt"));
+                     ContextLength(), " with the answer: shorten the prompt"));
   }
   if (shape_.kv_capacity > 0 && prompt_length >= PositionLimit()) {
     return absl::InvalidArgumentError(
@@ -164,8 +169,7 @@ void InstanceScheduler::AcceptToken(Sequence& sequence, wire::TokenResult token)
                      .sequence = sequence.id,
                      .token = token.id,
                      .logprobs = std::move(token.logprobs)});
-  if (sequence.generated() == sequence.request.max_tokens ||
-      sequence.size() >= model_.context_length)
+  if (sequence.generated() == sequence.request.max_tokens || sequence.size() >= ContextLength())
     Finish(sequence, model::FinishReason::kLength);
 }
 

@@ -58,10 +58,11 @@ struct ScheduledModel {
 // What a plan gives, the same on all stages.
 struct PipelineShape {
   model::Epoch epoch;
-  int64_t kv_capacity = 0;    // positions
-  int64_t max_sequences = 0;  // at least 2: one is the probe's
-  int64_t max_tokens = 0;     // of a step, at least 2
-  int64_t max_outputs = 0;    // of a step
+  int64_t context_length = 0;  // of a sequence, at most the model's
+  int64_t kv_capacity = 0;     // positions
+  int64_t max_sequences = 0;   // at least 2: one is the probe's
+  int64_t max_tokens = 0;      // of a step, at least 2
+  int64_t max_outputs = 0;     // of a step
   std::vector<StageSpeed> stages;
 };
 
@@ -201,6 +202,7 @@ class InstanceScheduler {
   bool EvictOldestKept(const Sequence* but);
   void LeaveStages(Sequence& sequence);  // frees, and takes it out of its phase's list
   void Forget(Sequence& sequence);
+  int64_t ContextLength() const;
   int64_t PositionLimit() const;
   void TrimToHeld(Sequence& sequence, int32_t least, int32_t most);
   void ReserveAgain();

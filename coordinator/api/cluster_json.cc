@@ -1,0 +1,136 @@
+#include "coordinator/api/cluster_json.h"
+
+#include <string>
+
+#include "coordinator/membership/cluster_profile.h"
+
+namespace potluck::coordinator {
+namespace {
+
+using nlohmann::ordered_json;
+
+const char* StateOf(const Instance& instance) {
+  if (instance.ready()) return instance.target() == nullptr ? "ready" : "changing";
+  if (instance.target() != nullptr) return "loading";
+  return instance.serving() ? "starting" : "waiting";
+}
+
+ordered_json StagesJson(const Pipeline& pipeline, const Membership& membership) {
+  ordered_json stages = ordered_json::array();
+  for (const partition::StagePlan& stage : pipeline.plan.stages) {
+    ordered_json standby = ordered_json::array();
+    for (const partition::Standby& other : stage.standby)
+      standby.push_back({{"worker", other.worker_id}, {"name", other.name}});
+    stages.push_back({{"worker", stage.worker_id},
+                      {"name", membership.PeerOf(stage.worker_id).name},
+                      {"device", stage.device_id.substr(stage.worker_id.size() + 1)},
+                      {"layers", {stage.first_layer, stage.last_layer}},
+                      {"weight_bytes", stage.weight_bytes},
+                      {"kv_bytes", stage.kv_bytes},
+                      {"standby", std::move(standby)}});
+  }
+  return stages;
+}
+
+ordered_json LossesJson(const partition::InstancePlan& plan) {
+  ordered_json losses = ordered_json::array();
+  for (const partition::WorkerLoss& loss : plan.losses)
+    losses.push_back({{"worker", loss.worker_id},
+                      {"name", loss.name},
+                      {"survived", loss.survived},
+                      {"how", loss.how}});
+  return losses;
+}
+
+ordered_json InstanceJson(const Coordinator& coordinator, const Instance& instance) {
+  const InstanceScheduler& scheduler = instance.scheduler();
+  ordered_json json = {{"id", instance.model().id},
+                       {"model", instance.model().name},
+                       {"state", StateOf(instance)},
+                       {"epoch", 0},
+                       {"stages", ordered_json::array()}};
+  if (const Pipeline* pipeline = instance.pipeline(); pipeline != nullptr && instance.serving()) {
+    json["epoch"] = pipeline->epoch.number;
+    json["stages"] = StagesJson(*pipeline, coordinator.membership());
+    json["context_length"] = pipeline->plan.context_length;
+    json["parallel"] = pipeline->plan.parallel;
+    const partition::Prediction& prediction = pipeline->plan.prediction;
+    json["prediction"] = {{"decode_tokens_per_second", prediction.decode_tokens_per_second},
+                          {"together_tokens_per_second", prediction.together_tokens_per_second},
+                          {"prefill_tokens_per_second", prediction.prefill_tokens_per_second}};
+    json["losses"] = LossesJson(pipeline->plan);
+    json["left_out"] = ordered_json::array();
+    for (const partition::LeftOut& left_out : pipeline->plan.left_out)
+      json["left_out"].push_back(
+          {{"device", left_out.device_id}, {"name", left_out.name}, {"reason", left_out.reason}});
+    json["notes"] = pipeline->plan.notes;
+  }
+  if (instance.target() != nullptr) json["loaded"] = instance.loaded_fraction();
+  if (const absl::Status trouble = coordinator.TroubleOf(instance.model().id); !trouble.ok())
+    json["trouble"] = std::string(trouble.message());
+  json["requests"] = {{"running", scheduler.num_active()}, {"waiting", scheduler.num_waiting()}};
+  json["kv_blocks"] = {{"free", scheduler.num_free_blocks()}, {"all", scheduler.num_blocks()}};
+  json["generated_tokens"] = scheduler.counters().generated_tokens;
+  return json;
+}
+
+ordered_json WorkerJson(const Member& member, absl::Duration now) {
+  ordered_json devices = ordered_json::array();
+  for (size_t i = 0; i < member.hello.devices.size(); ++i) {
+    const wire::DeviceProfile& device = member.hello.devices[i];
+    const int64_t free = i < member.heartbeat.free_memory_bytes.size()
+                             ? member.heartbeat.free_memory_bytes[i]
+                             : device.free_memory_bytes;
+    devices.push_back({{"device", device.device},
+                       {"description", device.description},
+                       {"backend", device.backend},
+                       {"numerics_class", device.numerics_class},
+                       {"memory_bytes", device.memory_bytes},
+                       {"free_memory_bytes", free}});
+  }
+  ordered_json links = ordered_json::array();
+  for (const auto& [to, link] : member.links) {
+    ordered_json json = {{"to", to}, {"reachable", link.reachable}};
+    if (link.reachable) {
+      json["round_trip_ms"] = link.round_trip_seconds * 1e3;
+      json["mbit_per_second"] = link.bytes_per_second * 8e-6;
+    }
+    links.push_back(std::move(json));
+  }
+  return {{"id", member.hello.worker},
+          {"name", member.hello.name},
+          {"state", ToString(member.state(now))},
+          {"host", member.hello.host},
+          {"version", member.hello.version.build},
+          {"addresses", member.hello.addresses},
+          {"disk_free_bytes", member.heartbeat.number > 0 ? member.heartbeat.disk_free_bytes
+                                                          : member.hello.disk_free_bytes},
+          {"load", member.heartbeat.load},
+          {"devices", std::move(devices)},
+          {"links", std::move(links)}};
+}
+
+}  // namespace
+
+ordered_json ClusterJson(const Coordinator& coordinator, absl::Duration now) {
+  int64_t resumed = 0;
+  ordered_json instances = ordered_json::array();
+  for (const Instance* instance : coordinator.instances()) {
+    instances.push_back(InstanceJson(coordinator, *instance));
+    resumed += instance->scheduler().counters().requests_resumed;
+  }
+  ordered_json workers = ordered_json::array();
+  for (const auto& [id, member] : coordinator.membership().members())
+    workers.push_back(WorkerJson(member, now));
+  return {{"cluster", coordinator.options().cluster},
+          {"version", coordinator.options().version.build},
+          {"term", coordinator.options().term},
+          {"instances", std::move(instances)},
+          {"workers", std::move(workers)},
+          {"counters",
+           {{"workers_lost", coordinator.counters().workers_lost},
+            {"replans", coordinator.counters().replans},
+            {"requests_resumed", resumed}}}};
+}
+
+}  // namespace potluck::coordinator

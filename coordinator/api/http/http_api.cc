@@ -1,0 +1,329 @@
+#include "coordinator/api/http/http_api.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "coordinator/api/cluster_json.h"
+#include "coordinator/api/http/replies.h"
+#include "model/bounded_json.h"
+#include "partition/layer_wishes.h"
+
+namespace potluck::coordinator {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr size_t kMostAnswers = 4096;
+
+// In the same time for any two texts of one length.
+bool SameSecret(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    difference |=
+        static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
+  return difference == 0;
+}
+
+std::string_view KeyOf(const HttpRequest& request) {
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string_view authorization = request.Header("Authorization");
+  if (absl::StartsWithIgnoreCase(ToAbsl(authorization), ToAbsl(kBearer)))
+    return authorization.substr(kBearer.size());
+  return request.Header("api-key");
+}
+
+bool IsCommand(const HttpRequest& request) { return request.path.rfind("/cluster/", 0) == 0; }
+
+}  // namespace
+
+HttpApi::HttpApi(HttpApiOptions options, Coordinator& coordinator, ModelLibrary& library,
+                 Executor& executor)
+    : options_(std::move(options)),
+      coordinator_(coordinator),
+      library_(library),
+      executor_(executor) {}
+
+HttpApi::~HttpApi() = default;
+
+const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
+  static const std::map<std::string, Route> routes = {
+      {"GET /health", &HttpApi::Health},
+      {"GET /cluster", &HttpApi::Cluster},
+      {"GET /v1/models", &HttpApi::Models},
+      {"POST /v1/completions", &HttpApi::TextCompletion},
+      {"POST /v1/chat/completions", &HttpApi::ChatCompletion},
+      {"POST /cluster/load", &HttpApi::LoadModel},
+      {"POST /cluster/unload", &HttpApi::UnloadModel},
+      {"POST /cluster/drain", &HttpApi::Drain},
+      {"POST /cluster/pause", &HttpApi::Pause},
+      {"POST /cluster/resume", &HttpApi::Resume},
+  };
+  return routes;
+}
+
+void HttpApi::Handle(std::shared_ptr<HttpExchange> exchange) {
+  const HttpRequest& request = exchange->request();
+  const absl::Status access = CheckAccess(request);
+  if (!access.ok()) {
+    RespondError(*exchange, access);
+    return;
+  }
+  const auto route = Routes().find(absl::StrCat(request.method, " ", request.path));
+  if (route != Routes().end()) {
+    (this->*route->second)(std::move(exchange));
+    return;
+  }
+  const bool known = std::ranges::any_of(Routes(), [&](const auto& entry) {
+    return absl::EndsWith(entry.first, absl::StrCat(" ", request.path));
+  });
+  if (known) {
+    exchange->Respond(405, kJsonType,
+                      Dump(ErrorJson(absl::InvalidArgumentError("another method is needed"))));
+    return;
+  }
+  RespondError(*exchange, absl::NotFoundError(absl::StrCat(
+                              "there is nothing at ", Printable(request.path),
+                              "; what there is: /v1/completions, /v1/chat/completions, /v1/models, "
+                              "/health, /cluster")));
+}
+
+absl::Status HttpApi::CheckAccess(const HttpRequest& request) const {
+  if (request.loopback || request.path == "/health") return absl::OkStatus();
+  const std::string_view key = KeyOf(request);
+  const bool is_admin = !options_.admin_key.empty() && SameSecret(key, options_.admin_key);
+  if (is_admin) return absl::OkStatus();
+  if (IsCommand(request) && !options_.admin_key.empty()) {
+    return absl::PermissionDeniedError(
+        "this needs the admin key (Authorization: Bearer ADMIN_KEY), or the coordinator's own "
+        "machine");
+  }
+  if (options_.api_key.empty() || SameSecret(key, options_.api_key)) return absl::OkStatus();
+  return absl::UnauthenticatedError(key.empty() ? "an API key is needed (Authorization: Bearer KEY)"
+                                                : "this API key is unknown");
+}
+
+bool HttpApi::ready() const {
+  return num_opening_ == 0 && !served_.empty() &&
+         std::ranges::all_of(coordinator_.instances(),
+                             [](const Instance* instance) { return instance->ready(); });
+}
+
+void HttpApi::Health(std::shared_ptr<HttpExchange> exchange) {
+  if (ready()) {
+    RespondJson(*exchange, {{"status", "ok"}});
+    return;
+  }
+  std::string why = num_opening_ > 0 || !served_.empty() ? "loading" : "no model is loaded";
+  for (const auto& [id, served] : served_) {
+    if (const absl::Status trouble = coordinator_.TroubleOf(id); !trouble.ok())
+      why = std::string(trouble.message());
+  }
+  RespondError(*exchange, absl::UnavailableError(why));
+}
+
+void HttpApi::Cluster(std::shared_ptr<HttpExchange> exchange) {
+  RespondJson(*exchange, ClusterJson(coordinator_, executor_.clock().SinceStart()));
+}
+
+void HttpApi::Models(std::shared_ptr<HttpExchange> exchange) {
+  ordered_json data = ordered_json::array();
+  for (const auto& [id, served] : served_) {
+    const auto same = [&](const ordered_json& model) { return model["id"] == served.model->name; };
+    if (std::ranges::any_of(data, same)) continue;
+    data.push_back({{"id", served.model->name},
+                    {"object", "model"},
+                    {"created", options_.unix_time()},
+                    {"owned_by", "potluck"}});
+  }
+  RespondJson(*exchange, {{"object", "list"}, {"data", std::move(data)}});
+}
+
+// --- Answers -------------------------------------------------------------------------------------
+
+void HttpApi::TextCompletion(std::shared_ptr<HttpExchange> exchange) {
+  Complete(std::move(exchange), CompletionKind::kText);
+}
+
+void HttpApi::ChatCompletion(std::shared_ptr<HttpExchange> exchange) {
+  Complete(std::move(exchange), CompletionKind::kChat);
+}
+
+// Of replicas, the one with the fewest requests.
+absl::StatusOr<HttpApi::Served> HttpApi::ModelNamed(const std::string& name) const {
+  const Served* best = nullptr;
+  int64_t least = 0;
+  std::vector<std::string> names;
+  for (const Instance* instance : coordinator_.instances()) {
+    const auto found = served_.find(instance->model().id);
+    if (found == served_.end()) continue;
+    names.push_back(found->second.model->name);
+    if (!name.empty() && found->second.model->name != name) continue;
+    const InstanceScheduler& scheduler = instance->scheduler();
+    const int64_t load = (instance->serving() ? 0 : int64_t{1} << 32) + scheduler.num_active() +
+                         scheduler.num_waiting();
+    if (best == nullptr || load < least) {
+      best = &found->second;
+      least = load;
+    }
+  }
+  if (best != nullptr) return *best;
+  if (num_opening_ > 0) return absl::UnavailableError("the model is being loaded");
+  return absl::NotFoundError(names.empty()
+                                 ? "no model is loaded: potluck load MODEL"
+                                 : absl::StrCat("there is no model ", Printable(name),
+                                                " here, but ", absl::StrJoin(names, ", ")));
+}
+
+absl::StatusOr<SequenceRequest> HttpApi::Encode(const CompletionRequest& asked,
+                                                const ServedModel& model) const {
+  SequenceRequest request;
+  if (const auto* text = std::get_if<std::string>(&asked.prompt)) {
+    POTLUCK_ASSIGN_OR_RETURN(request.prompt, model.text.EncodeText(*text));
+  } else if (const auto* messages = std::get_if<ordered_json>(&asked.prompt)) {
+    POTLUCK_ASSIGN_OR_RETURN(request.prompt,
+                             model.text.EncodeChat(*messages, options_.local_time()));
+  } else {
+    request.prompt = std::get<std::vector<model::TokenId>>(asked.prompt);
+  }
+  request.sampling = asked.sampling.Over(model.text.default_sampling(), options_.random());
+  request.max_tokens = asked.max_tokens;
+  request.end_tokens = model.end_tokens;
+  request.top_logprobs = asked.top_logprobs;
+  return request;
+}
+
+void HttpApi::Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind kind) {
+  auto asked = ParseCompletionRequest(exchange->request().body, kind);
+  if (!asked.ok()) return RespondError(*exchange, asked.status());
+  auto served = ModelNamed(asked->model);
+  if (!served.ok()) return RespondError(*exchange, served.status());
+  auto request = Encode(*asked, *served->model);
+  if (!request.ok()) return RespondError(*exchange, request.status());
+  if (answers_.size() >= kMostAnswers) {
+    return RespondError(*exchange,
+                        absl::ResourceExhaustedError("too many requests wait here already"));
+  }
+  const uint64_t number = next_answer_++;
+  AnswerHead head{.kind = kind, .created = options_.unix_time()};
+  head.id = absl::StrCat(kind == CompletionKind::kChat ? "chatcmpl-" : "cmpl-",
+                         absl::Hex(options_.random(), absl::kZeroPad16));
+  // It ends in the midst of its own calls.
+  const auto ended = [this, number] {
+    executor_.Post([this, alive = std::weak_ptr(alive_), number] {
+      if (!alive.expired()) answers_.erase(number);
+    });
+  };
+  auto answer =
+      std::make_unique<CompletionAnswer>(std::move(head), *std::move(asked), served->model,
+                                         std::move(exchange), coordinator_, executor_, ended);
+  CompletionAnswer& started = *answer;
+  answers_.emplace(number, std::move(answer));
+  started.Start(served->instance, *std::move(request));
+}
+
+// --- Commands ------------------------------------------------------------------------------------
+
+void HttpApi::AnswerDone(HttpExchange& exchange, const absl::Status& status) {
+  if (status.ok()) {
+    RespondJson(exchange, {{"status", "ok"}});
+  } else {
+    RespondError(exchange, status);
+  }
+}
+
+void HttpApi::Load(LoadRequest request, std::function<void(const absl::Status&)> done) {
+  auto path = options_.find_model(request.model);
+  if (!path.ok()) return done(path.status());
+  auto layers = partition::ParseLayerWishes(request.layers);
+  if (!request.layers.empty() && !layers.ok()) return done(layers.status());
+  ++num_opening_;
+  library_.Open(*path, [this, alive = std::weak_ptr(alive_), request = std::move(request),
+                        wishes = request.layers.empty() ? partition::LayerWishes() : *layers,
+                        done = std::move(done)](auto opened) {
+    if (alive.expired()) return;
+    --num_opening_;
+    if (!opened.ok()) return done(opened.status());
+    const std::shared_ptr<const ServedModel> model = *std::move(opened);
+    partition::InstanceWish wish;
+    wish.model = model->shape;
+    wish.context_length = request.context_length;
+    wish.parallel = request.parallel;
+    wish.kv_dtype = request.kv_dtype;
+    wish.spread = request.spread;
+    wish.layers = wishes;
+    wish.copies = request.copies;
+    InstanceModel instance;
+    instance.name = model->name;
+    instance.manifest = model->manifest.bytes;
+    instance.kv_dtype = request.kv_dtype;
+    instance.max_step_tokens = wish.max_step_tokens;
+    instance.windowed = model->window > 0;
+    instance.scheduled.vocab_size = model->vocab_size;
+    instance.scheduled.window = model->window;
+    instance.scheduled.context_length = model->shape.context_length;
+    const auto id = coordinator_.Load(std::move(instance), std::move(wish));
+    if (id.ok()) served_[*id] = {model, *id};
+    done(id.status());
+  });
+}
+
+void HttpApi::LoadModel(std::shared_ptr<HttpExchange> exchange) {
+  auto request = ParseLoadRequest(exchange->request().body);
+  if (!request.ok()) return RespondError(*exchange, request.status());
+  Load(*std::move(request),
+       [this, exchange](const absl::Status& status) { AnswerDone(*exchange, status); });
+}
+
+void HttpApi::UnloadModel(std::shared_ptr<HttpExchange> exchange) {
+  const auto request = ParseLoadRequest(exchange->request().body);
+  if (!request.ok()) return RespondError(*exchange, request.status());
+  auto served = ModelNamed(request->model);
+  if (!served.ok()) return RespondError(*exchange, served.status());
+  served_.erase(served->instance);
+  AnswerDone(*exchange, coordinator_.Unload(served->instance));
+}
+
+absl::StatusOr<wire::WorkerId> HttpApi::WorkerNamed(const HttpRequest& request) const {
+  POTLUCK_ASSIGN_OR_RETURN(const model::Json body, model::ParseBoundedJson(request.body));
+  const model::Json* worker = model::FindKey(body, "worker");
+  if (worker == nullptr || !worker->is_string())
+    return absl::InvalidArgumentError("worker must be a worker's id or name");
+  const auto wanted = worker->get<std::string>();
+  std::vector<wire::WorkerId> found;
+  for (const auto& [id, member] : coordinator_.membership().members()) {
+    if (id == wanted) return id;
+    if (member.hello.name == wanted) found.push_back(id);
+  }
+  if (found.size() == 1) return found.front();
+  return found.empty() ? absl::NotFoundError(absl::StrCat("there is no worker ", Printable(wanted),
+                                                          "; see `potluck status`"))
+                       : absl::InvalidArgumentError(
+                             absl::StrCat(found.size(), " workers are called ", Printable(wanted),
+                                          ": give the id, as `potluck status --json` shows it"));
+}
+
+void HttpApi::Drain(std::shared_ptr<HttpExchange> exchange) {
+  const auto worker = WorkerNamed(exchange->request());
+  AnswerDone(*exchange, worker.ok() ? coordinator_.SetDrained(*worker, true) : worker.status());
+}
+
+void HttpApi::Pause(std::shared_ptr<HttpExchange> exchange) {
+  const auto worker = WorkerNamed(exchange->request());
+  AnswerDone(*exchange, worker.ok() ? coordinator_.SetPaused(*worker, true) : worker.status());
+}
+
+void HttpApi::Resume(std::shared_ptr<HttpExchange> exchange) {
+  const auto worker = WorkerNamed(exchange->request());
+  absl::Status status = worker.status();
+  if (worker.ok()) status = coordinator_.SetPaused(*worker, false);
+  if (status.ok()) status = coordinator_.SetDrained(*worker, false);
+  AnswerDone(*exchange, status);
+}
+
+}  // namespace potluck::coordinator

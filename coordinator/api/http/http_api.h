@@ -1,0 +1,93 @@
+// What people and programs ask the coordinator over HTTP: answers, health, the cluster's state, and
+// the commands of whoever runs it.
+//
+//   GET  /health                                    200, or 503 until every model is ready
+//   GET  /cluster                                   cluster_json.h
+//   GET  /v1/models
+//   POST /v1/completions, /v1/chat/completions      completion_request.h
+//   POST /cluster/load                              load_request.h
+//   POST /cluster/unload                            {"model"}
+//   POST /cluster/drain, /cluster/pause, /cluster/resume   {"worker"}: an id or a name
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/civil_time.h"
+#include "common/executor.h"
+#include "coordinator/api/http/completion_answer.h"
+#include "coordinator/api/http/http_server.h"
+#include "coordinator/api/http/load_request.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/library/model_library.h"
+
+namespace potluck::coordinator {
+
+struct HttpApiOptions {
+  // Asked for where a client is not on this machine; empty: nothing is asked for.
+  std::string api_key, admin_key;
+  std::function<int64_t()> unix_time;
+  std::function<absl::CivilSecond()> local_time;
+  std::function<uint64_t()> random;
+  // What a MODEL argument means: a path, or a name in the models folder.
+  std::function<absl::StatusOr<std::string>(const std::string&)> find_model;
+};
+
+// Single-threaded: lives on the coordinator's executor.
+class HttpApi {
+ public:
+  // All must outlive the object.
+  HttpApi(HttpApiOptions options, Coordinator& coordinator, ModelLibrary& library,
+          Executor& executor);
+  ~HttpApi();
+
+  void Handle(std::shared_ptr<HttpExchange> exchange);
+  // Also for a program's own start. Tells `done` when it is known and its workers are being asked,
+  // or why it cannot be.
+  void Load(LoadRequest request, std::function<void(const absl::Status&)> done);
+  // Models that are still being opened do not count as ready.
+  bool ready() const;
+
+ private:
+  struct Served {
+    std::shared_ptr<const ServedModel> model;
+    model::InstanceId instance = 0;
+  };
+  using Route = void (HttpApi::*)(std::shared_ptr<HttpExchange>);
+  static const std::map<std::string, Route>& Routes();
+
+  absl::Status CheckAccess(const HttpRequest& request) const;
+  void Health(std::shared_ptr<HttpExchange> exchange);
+  void Cluster(std::shared_ptr<HttpExchange> exchange);
+  void Models(std::shared_ptr<HttpExchange> exchange);
+  void TextCompletion(std::shared_ptr<HttpExchange> exchange);
+  void ChatCompletion(std::shared_ptr<HttpExchange> exchange);
+  void LoadModel(std::shared_ptr<HttpExchange> exchange);
+  void UnloadModel(std::shared_ptr<HttpExchange> exchange);
+  void Drain(std::shared_ptr<HttpExchange> exchange);
+  void Pause(std::shared_ptr<HttpExchange> exchange);
+  void Resume(std::shared_ptr<HttpExchange> exchange);
+
+  void Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind kind);
+  absl::StatusOr<Served> ModelNamed(const std::string& name) const;
+  absl::StatusOr<SequenceRequest> Encode(const CompletionRequest& asked,
+                                         const ServedModel& model) const;
+  absl::StatusOr<wire::WorkerId> WorkerNamed(const HttpRequest& request) const;
+  void AnswerDone(HttpExchange& exchange, const absl::Status& status);
+
+  const HttpApiOptions options_;
+  Coordinator& coordinator_;
+  ModelLibrary& library_;
+  Executor& executor_;
+  std::map<model::InstanceId, Served> served_;
+  int num_opening_ = 0;
+  uint64_t next_answer_ = 1;
+  std::map<uint64_t, std::unique_ptr<CompletionAnswer>> answers_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace potluck::coordinator

@@ -1,0 +1,81 @@
+#include "coordinator/api/http/load_request.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "model/bounded_json.h"
+
+namespace potluck::coordinator {
+namespace {
+
+using model::FindKey;
+using model::Json;
+
+constexpr std::array<std::pair<const char*, kernels::DType>, 3> kKvTypes = {
+    {{"f16", kernels::DType::kF16}, {"f32", kernels::DType::kF32}, {"q8", kernels::DType::kQ8_0}}};
+
+absl::Status ReadInt(const Json& body, const char* field, int64_t least, int64_t most,
+                     int64_t& value) {
+  const Json* json = FindKey(body, field);
+  if (json == nullptr) return absl::OkStatus();
+  const std::optional<int64_t> number = model::IntValue(json);
+  if (!number.has_value() || *number < least || *number > most) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " must be a whole number from ", least, " to ", most));
+  }
+  value = *number;
+  return absl::OkStatus();
+}
+
+absl::Status ReadText(const Json& body, const char* field, std::string& value) {
+  const Json* json = FindKey(body, field);
+  if (json == nullptr) return absl::OkStatus();
+  if (!json->is_string()) return absl::InvalidArgumentError(absl::StrCat(field, " must be a text"));
+  value = json->get<std::string>();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<LoadRequest> ParseLoadRequest(std::string_view text) {
+  POTLUCK_ASSIGN_OR_RETURN(const Json body, model::ParseBoundedJson(text));
+  if (!body.is_object()) return absl::InvalidArgumentError("the body must be a JSON object");
+  LoadRequest request;
+  POTLUCK_RETURN_IF_ERROR(ReadText(body, "model", request.model));
+  if (request.model.empty())
+    return absl::InvalidArgumentError("model must be a path, or a name in the models folder");
+  POTLUCK_RETURN_IF_ERROR(ReadInt(body, "ctx", 0, 1 << 30, request.context_length));
+  POTLUCK_RETURN_IF_ERROR(ReadInt(body, "parallel", 1, 256, request.parallel));
+  int64_t copies = request.copies;
+  POTLUCK_RETURN_IF_ERROR(ReadInt(body, "copies", 1, 16, copies));
+  request.copies = static_cast<int>(copies);
+  POTLUCK_RETURN_IF_ERROR(ReadText(body, "layers", request.layers));
+  std::string kv_type = "f16";
+  POTLUCK_RETURN_IF_ERROR(ReadText(body, "kv_type", kv_type));
+  const auto* found = std::ranges::find(kKvTypes, kv_type,
+                                        [](const auto& entry) { return std::string(entry.first); });
+  if (found == kKvTypes.end()) return absl::InvalidArgumentError("kv_type must be f16, f32 or q8");
+  request.kv_dtype = found->second;
+  if (const Json* spread = FindKey(body, "spread"); spread != nullptr) {
+    const std::optional<bool> value = model::BoolValue(spread);
+    if (!value.has_value()) return absl::InvalidArgumentError("spread must be true or false");
+    request.spread = *value;
+  }
+  return request;
+}
+
+std::string ToJson(const LoadRequest& request) {
+  nlohmann::ordered_json json = {{"model", request.model},       {"ctx", request.context_length},
+                                 {"parallel", request.parallel}, {"spread", request.spread},
+                                 {"layers", request.layers},     {"copies", request.copies}};
+  for (const auto& [name, dtype] : kKvTypes) {
+    if (dtype == request.kv_dtype) json["kv_type"] = name;
+  }
+  return json.dump();
+}
+
+}  // namespace potluck::coordinator

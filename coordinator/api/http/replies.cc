@@ -1,0 +1,62 @@
+#include "coordinator/api/http/replies.h"
+
+#include <utility>
+
+namespace potluck::coordinator {
+
+using nlohmann::ordered_json;
+
+std::string Dump(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+void RespondJson(HttpExchange& exchange, const ordered_json& json, int status) {
+  exchange.Respond(status, kJsonType, Dump(json) + "\n");
+}
+
+int HttpStatusOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 200;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+      return 400;
+    case absl::StatusCode::kUnauthenticated:
+      return 401;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
+    case absl::StatusCode::kAlreadyExists:
+      return 409;
+    case absl::StatusCode::kResourceExhausted:
+      return 429;
+    case absl::StatusCode::kUnavailable:
+      return 503;
+    default:
+      return 500;
+  }
+}
+
+ordered_json ErrorJson(const absl::Status& status) {
+  const int code = HttpStatusOf(status);
+  const char* type = "server_error";
+  if (code == 401) type = "authentication_error";
+  if (code == 403) type = "permission_error";
+  if (code == 404) type = "not_found_error";
+  if (code == 400 || code == 409) type = "invalid_request_error";
+  if (code == 429) type = "rate_limit_error";
+  if (code == 503) type = "unavailable_error";
+  return {{"error", {{"message", std::string(status.message())}, {"type", type}, {"code", code}}}};
+}
+
+void RespondError(HttpExchange& exchange, const absl::Status& status) {
+  const int code = HttpStatusOf(status);
+  HttpHeaders headers;
+  if (code == 429 || code == 503) headers.emplace_back("Retry-After", "5");
+  if (code == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
+  exchange.Respond(code, kJsonType, Dump(ErrorJson(status)) + "\n", std::move(headers));
+}
+
+}  // namespace potluck::coordinator

@@ -1,0 +1,469 @@
+#include "coordinator/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "coordinator/membership/cluster_profile.h"
+
+namespace potluck::coordinator {
+namespace {
+
+// Devices that are switched on together join within this of each other: one plan for all of them.
+constexpr absl::Duration kJoinTogether = absl::Milliseconds(500);
+// A better plan is worth a change at most so often.
+constexpr absl::Duration kImproveEvery = absl::Seconds(10);
+// A worker that could not do its part is asked again after so long.
+constexpr absl::Duration kShun = absl::Seconds(30);
+// The same plan again after an epoch has failed: at once at first, then with more and more time.
+constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
+constexpr int kMostDoublings = 6;
+constexpr absl::Duration kSteady = absl::Seconds(30);
+// Both ends of a broken link are often heard of in turn, for one of them has died.
+constexpr absl::Duration kWhoDied = absl::Milliseconds(300);
+
+}  // namespace
+
+Coordinator::Coordinator(CoordinatorOptions options, Executor& executor,
+                         wire::LinkAcceptor& weights)
+    : options_(std::move(options)),
+      executor_(executor),
+      weights_(weights),
+      membership_({options_.version, options_.term, options_.cluster}, executor, *this),
+      planning_(executor),
+      later_(executor) {}
+
+Coordinator::~Coordinator() = default;
+
+wire::LinkHandler& Coordinator::OnLink(wire::LinkKind kind, std::unique_ptr<wire::Link> link) {
+  if (kind == wire::LinkKind::kWeights) return weights_.OnLink(kind, std::move(link));
+  return membership_.Accept(kind, std::move(link));
+}
+
+Coordinator::Hosted* Coordinator::Find(model::InstanceId instance) {
+  const auto found = instances_.find(instance);
+  return found == instances_.end() ? nullptr : found->second.get();
+}
+
+const Coordinator::Hosted* Coordinator::Find(model::InstanceId instance) const {
+  const auto found = instances_.find(instance);
+  return found == instances_.end() ? nullptr : found->second.get();
+}
+
+// Tells the observer once, however much has changed in this task.
+void Coordinator::Changed() {
+  if (!changed_ || std::exchange(telling_, true)) return;
+  executor_.Post([this, alive = std::weak_ptr(alive_)] {
+    if (alive.expired()) return;
+    telling_ = false;
+    changed_();
+  });
+}
+
+// --- Instances and requests ----------------------------------------------------------------------
+
+absl::StatusOr<model::InstanceId> Coordinator::Load(InstanceModel model,
+                                                    partition::InstanceWish wish) {
+  const model::InstanceId id = next_instance_;
+  model.id = model.scheduled.instance = id;
+  wish.id = absl::StrCat(id);
+  POTLUCK_RETURN_IF_ERROR(partition::CheckWish(wish));
+  auto hosted = std::make_unique<Hosted>(std::move(model), std::move(wish), executor_,
+                                         static_cast<InstanceHost&>(*this));
+  hosted->loaded_at = now();
+  hosted->trouble = absl::UnavailableError("the model is about to be loaded");
+  instances_.emplace(id, std::move(hosted));
+  ++next_instance_;
+  PlanSoon();
+  return id;
+}
+
+absl::Status Coordinator::Unload(model::InstanceId instance) {
+  Hosted* hosted = Find(instance);
+  if (hosted == nullptr)
+    return absl::NotFoundError(absl::StrCat("there is no instance ", instance));
+  hosted->instance.Release();
+  const std::map<model::SequenceId, RequestEvents*> requests = std::move(hosted->requests);
+  // It may be in the midst of a call.
+  executor_.Post([gone = std::move(instances_[instance])] {});
+  instances_.erase(instance);
+  for (const auto& [sequence, events] : requests)
+    events->OnFailed(absl::UnavailableError("the model was unloaded"));
+  PlanSoon();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Coordinator::RequestId> Coordinator::Submit(model::InstanceId instance,
+                                                           SequenceRequest request,
+                                                           RequestEvents& events) {
+  Hosted* hosted = Find(instance);
+  if (hosted == nullptr)
+    return absl::NotFoundError(absl::StrCat("there is no instance ", instance));
+  if (!hosted->instance.serving() && hosted->instance.target() == nullptr) return hosted->trouble;
+  POTLUCK_ASSIGN_OR_RETURN(const model::SequenceId sequence,
+                           hosted->instance.Submit(std::move(request)));
+  hosted->requests[sequence] = &events;
+  return RequestId{instance, sequence};
+}
+
+void Coordinator::Cancel(const RequestId& request) {
+  Hosted* hosted = Find(request.instance);
+  if (hosted == nullptr || hosted->requests.erase(request.sequence) == 0) return;
+  hosted->instance.Cancel(request.sequence);
+}
+
+void Coordinator::SetReaderPaused(const RequestId& request, bool paused) {
+  Hosted* hosted = Find(request.instance);
+  if (hosted != nullptr && hosted->requests.contains(request.sequence))
+    hosted->instance.SetReaderPaused(request.sequence, paused);
+}
+
+// Told in a task of their own, so that whoever hears of them may call anything.
+void Coordinator::OnEvents(model::InstanceId instance, std::vector<SchedulerEvent> events) {
+  if (events.empty()) return;
+  executor_.Post([this, alive = std::weak_ptr(alive_), instance, events = std::move(events)] {
+    for (const SchedulerEvent& event : events) {
+      if (alive.expired()) return;
+      Hosted* hosted = Find(instance);
+      if (hosted == nullptr) return;
+      const auto found = hosted->requests.find(event.sequence);
+      if (found == hosted->requests.end()) continue;
+      RequestEvents& request = *found->second;
+      if (event.kind == SchedulerEvent::Kind::kToken) {
+        request.OnToken(event.token, event.logprobs);
+        continue;
+      }
+      hosted->requests.erase(found);
+      if (event.kind == SchedulerEvent::Kind::kFailed) {
+        request.OnFailed(event.status);
+      } else {
+        request.OnFinished(event);
+      }
+    }
+  });
+}
+
+std::vector<const Instance*> Coordinator::instances() const {
+  std::vector<const Instance*> instances;
+  for (const auto& [id, hosted] : instances_) instances.push_back(&hosted->instance);
+  return instances;
+}
+
+absl::Status Coordinator::TroubleOf(model::InstanceId instance) const {
+  const Hosted* hosted = Find(instance);
+  return hosted == nullptr ? absl::NotFoundError("there is no such instance") : hosted->trouble;
+}
+
+absl::Status Coordinator::SetDrained(const wire::WorkerId& worker, bool drained) {
+  return membership_.SetDrained(worker, drained);
+}
+
+absl::Status Coordinator::SetPaused(const wire::WorkerId& worker, bool paused) {
+  return membership_.SetPaused(worker, paused);
+}
+
+// --- What members say ----------------------------------------------------------------------------
+
+void Coordinator::OnMembersChanged() {
+  PlanSoon(kJoinTogether);
+  Changed();
+}
+
+void Coordinator::OnMemberLost(const wire::WorkerId& worker, bool in_order) {
+  if (!in_order) ++counters_.workers_lost;
+  for (const auto& [id, hosted] : instances_) hosted->instance.OnWorkerLost(worker);
+  PlanSoon();
+  Changed();
+}
+
+// A worker that was away when its stages were released still has them.
+void Coordinator::OnHeartbeat(const wire::WorkerId& from, const wire::Heartbeat& heartbeat) {
+  for (const wire::Heartbeat::Stage& stage : heartbeat.stages) {
+    const Hosted* hosted = Find(stage.instance);
+    if (hosted != nullptr && !hosted->instance.IsStray(from, stage.epoch)) continue;
+    SendControl(from, wire::Release{.instance = stage.instance, .epoch = stage.epoch});
+  }
+}
+
+absl::Status Coordinator::OnInstanceMessage(const wire::WorkerId& from, wire::Message message) {
+  const auto instance_of = [this](model::InstanceId id) -> Instance* {
+    Hosted* hosted = Find(id);
+    return hosted == nullptr ? nullptr : &hosted->instance;
+  };
+  // What an instance that is gone would have been told comes too late, no more.
+  if (const auto* progress = std::get_if<wire::PrepareProgress>(&message)) {
+    if (Instance* instance = instance_of(progress->instance)) instance->OnProgress(from, *progress);
+  } else if (const auto* prepared = std::get_if<wire::Prepared>(&message)) {
+    if (Instance* instance = instance_of(prepared->instance)) instance->OnPrepared(from, *prepared);
+  } else if (const auto* fenced = std::get_if<wire::Fenced>(&message)) {
+    if (Instance* instance = instance_of(fenced->instance)) instance->OnFenced(from, *fenced);
+  } else if (auto* committed = std::get_if<wire::Committed>(&message)) {
+    if (Instance* instance = instance_of(committed->instance))
+      instance->OnCommitted(from, std::move(*committed));
+  } else if (const auto* lost = std::get_if<wire::LinkLost>(&message)) {
+    OnLinkLost(from, *lost);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::OnDataMessage(const wire::WorkerId& from, wire::Message message) {
+  if (auto* result = std::get_if<wire::StepResult>(&message)) {
+    Hosted* hosted = Find(result->instance);
+    return hosted == nullptr ? absl::OkStatus()
+                             : hosted->instance.OnResult(from, std::move(*result));
+  }
+  auto& frame = std::get<wire::StageFrame>(message);
+  Hosted* hosted = Find(frame.step.instance);
+  return hosted == nullptr ? absl::OkStatus() : hosted->instance.Relay(from, std::move(frame));
+}
+
+// A link between two workers broke. Where both go on living, there is no such way any more: the
+// other direction is tried, then the coordinator relays.
+void Coordinator::OnLinkLost(const wire::WorkerId& from, const wire::LinkLost& lost) {
+  executor_.PostAfter(kWhoDied, [this, alive = std::weak_ptr(alive_), from, lost] {
+    if (alive.expired() || !IsConnected(from) || !IsConnected(lost.peer)) return;
+    Log(LogLevel::kWarning, "link lost",
+        {{"from", from}, {"to", lost.peer}, {"status", lost.status}});
+    membership_.MarkUnreachable(from, lost.peer);
+    Hosted* hosted = Find(lost.instance);
+    if (hosted != nullptr && hosted->instance.serving() && hosted->instance.Uses(from) &&
+        hosted->instance.Uses(lost.peer))
+      hosted->instance.FailEpoch(lost.status);
+  });
+}
+
+// --- InstanceHost --------------------------------------------------------------------------------
+
+bool Coordinator::SendControl(const wire::WorkerId& worker, wire::Message message) {
+  return membership_.SendControl(worker, std::move(message));
+}
+
+bool Coordinator::SendData(const wire::WorkerId& worker, wire::Message message) {
+  return membership_.SendData(worker, std::move(message));
+}
+
+bool Coordinator::IsConnected(const wire::WorkerId& worker) const {
+  const Member* member = membership_.Find(worker);
+  return member != nullptr && member->connected();
+}
+
+wire::Peer Coordinator::PeerOf(const wire::WorkerId& worker) const {
+  return membership_.PeerOf(worker);
+}
+
+wire::HopKind Coordinator::HopBetween(const wire::WorkerId& from, const wire::WorkerId& to) const {
+  return membership_.HopBetween(from, to);
+}
+
+int64_t Coordinator::LastStepOf(const wire::WorkerId& worker, model::InstanceId instance,
+                                const model::Epoch& epoch) const {
+  const Member* member = membership_.Find(worker);
+  if (member == nullptr) return -1;
+  int64_t last = -1;
+  for (const wire::Heartbeat::Stage& stage : member->heartbeat.stages) {
+    if (stage.instance != instance || stage.epoch != epoch) continue;
+    last = last < 0 ? stage.last_step : std::min(last, stage.last_step);
+  }
+  return last;
+}
+
+void Coordinator::OnInstanceChanged(model::InstanceId instance) {
+  Hosted* hosted = Find(instance);
+  if (hosted->instance.serving()) {
+    hosted->trouble = absl::OkStatus();
+    hosted->no_plan.Cancel();
+    KeepCopies(*hosted);
+  }
+  LetGo();
+  PlanSoon(kJoinTogether);
+  Changed();
+}
+
+void Coordinator::OnStageRefused(model::InstanceId instance, const wire::WorkerId& worker,
+                                 const absl::Status& why) {
+  Hosted* hosted = Find(instance);
+  hosted->shunned_until[worker] = now() + kShun;
+  hosted->trouble = absl::UnavailableError(absl::StrCat(
+      "worker ", membership_.PeerOf(worker).name, " cannot take its layers: ", why.message()));
+  later_.Start(kShun, [this] { PlanAll(); });
+  PlanSoon(kRetryAfter);
+  Changed();
+}
+
+void Coordinator::OnStageStuck(model::InstanceId instance, const wire::WorkerId& worker) {
+  Log(LogLevel::kWarning, "no progress", {{"instance", instance}, {"worker", worker}});
+  membership_.Expel(worker, absl::UnavailableError("its stage makes no progress"));
+  PlanSoon();
+}
+
+void Coordinator::OnEpochFailed(model::InstanceId instance, const absl::Status& why) {
+  Hosted* hosted = Find(instance);
+  if (now() - hosted->planned_at > kSteady) hosted->failures = 0;
+  const absl::Duration wait = kRetryAfter * (1 << std::min(hosted->failures, kMostDoublings));
+  hosted->failures += 1;
+  hosted->trouble = absl::UnavailableError(absl::StrCat("a step failed: ", why.message()));
+  // Whoever died meanwhile is heard of by then.
+  PlanSoon(wait);
+  Changed();
+}
+
+// --- Planning ------------------------------------------------------------------------------------
+
+// The soonest wish counts.
+void Coordinator::PlanSoon(absl::Duration delay) {
+  if (planning_.running() && planning_due_ <= now() + delay) return;
+  planning_due_ = now() + delay;
+  planning_.Start(delay, [this] { PlanAll(); });
+}
+
+void Coordinator::PlanAll() {
+  for (const auto& [id, hosted] : instances_) Plan(*hosted);
+  LetGo();
+}
+
+std::string Coordinator::Urgency(const Hosted& hosted) const {
+  const Instance& instance = hosted.instance;
+  if (!instance.serving()) return "nothing serves it";
+  for (const wire::WorkerId& worker : instance.pipeline()->workers()) {
+    const MemberState state = membership_.StateOf(worker);
+    if (state != MemberState::kReady && state != MemberState::kSuspect &&
+        state != MemberState::kJoining)
+      return absl::StrCat("worker ", worker, " is ", ToAbsl(ToString(state)));
+  }
+  return "";
+}
+
+bool Coordinator::WaitsForNamedWorkers(const Hosted& hosted) const {
+  if (hosted.epochs > 0 || now() - hosted.loaded_at >= options_.wait_for_workers) return false;
+  return std::ranges::any_of(hosted.wish.layers, [&](const partition::LayerWish& wish) {
+    return std::ranges::none_of(membership_.members(), [&](const auto& entry) {
+      const Member& member = entry.second;
+      const auto is_named = [&](const wire::DeviceProfile& device) {
+        return wish.name == DeviceId(entry.first, device.device);
+      };
+      return member.state(now()) == MemberState::kReady &&
+             (member.hello.name == wish.name || entry.first == wish.name ||
+              std::ranges::any_of(member.hello.devices, is_named));
+    });
+  });
+}
+
+partition::ClusterProfile Coordinator::Profile() const {
+  std::map<std::string, int64_t> held;
+  for (const auto& [id, hosted] : instances_) {
+    if (!hosted->instance.serving()) continue;
+    for (const partition::StagePlan& stage : hosted->instance.pipeline()->plan.stages)
+      held[stage.device_id] += stage.total_bytes();
+  }
+  return MakeClusterProfile(membership_.members(), options_.host, held, now());
+}
+
+partition::ClusterProfile Coordinator::ProfileFor(const Hosted& hosted) const {
+  partition::ClusterProfile profile = Profile();
+  for (partition::DeviceProfile& device : profile.devices) {
+    const auto shunned = hosted.shunned_until.find(device.worker_id);
+    if (shunned != hosted.shunned_until.end() && shunned->second > now())
+      device.availability = partition::Availability::kResting;
+  }
+  return profile;
+}
+
+partition::Occupancy Coordinator::OccupiedByOthers(const Hosted& hosted) const {
+  partition::Occupancy occupancy;
+  for (const auto& [id, other] : instances_) {
+    if (other.get() == &hosted) continue;
+    const Instance& instance = other->instance;
+    if (instance.target() != nullptr)
+      partition::Occupy(WishOf(*other), instance.target()->plan.placements(), occupancy);
+    else if (instance.serving())
+      partition::Occupy(WishOf(*other), instance.pipeline()->plan.placements(), occupancy);
+  }
+  return occupancy;
+}
+
+partition::InstanceWish Coordinator::WishOf(const Hosted& hosted) const {
+  partition::InstanceWish wish = hosted.wish;
+  const Pipeline* pipeline = hosted.instance.pipeline();
+  if (pipeline == nullptr) return wish;
+  wish.previous = pipeline->plan.placements();
+  // A running text keeps its context.
+  wish.context_length = pipeline->plan.context_length;
+  for (const partition::StagePlan& stage : pipeline->plan.stages)
+    wish.cached.push_back({stage.worker_id, stage.first_layer, stage.last_layer + 1});
+  return wish;
+}
+
+void Coordinator::Plan(Hosted& hosted) {
+  Instance& instance = hosted.instance;
+  if (instance.target() != nullptr) return;
+  const std::string urgency = Urgency(hosted);
+  if (urgency.empty() && now() - hosted.planned_at < kImproveEvery) {
+    PlanSoon(kImproveEvery - (now() - hosted.planned_at));
+    return;
+  }
+  if (WaitsForNamedWorkers(hosted)) {
+    hosted.trouble = absl::UnavailableError("waiting for the workers that --layers names");
+    PlanSoon(options_.wait_for_workers - (now() - hosted.loaded_at));
+    return;
+  }
+  absl::StatusOr<partition::InstancePlan> plan =
+      partition::PlanInstance(ProfileFor(hosted), WishOf(hosted), OccupiedByOthers(hosted));
+  if (!plan.ok()) {
+    if (!instance.serving()) CannotPlan(hosted, plan.status());
+    return;
+  }
+  if (instance.serving() && plan->placements() == instance.pipeline()->plan.placements()) return;
+  // The context is the first plan's for good: a running text cannot lose what it has said.
+  hosted.wish.context_length = plan->context_length;
+  hosted.planned_at = now();
+  hosted.no_plan.Cancel();
+  if (hosted.epochs > 0) ++counters_.replans;
+  hosted.epochs += 1;
+  if (!urgency.empty() && hosted.epochs > 1)
+    Log(LogLevel::kInfo, "plan needed", {{"instance", instance.model().id}, {"reason", urgency}});
+  instance.Change(*std::move(plan), {.term = options_.term, .number = hosted.epochs});
+  Changed();
+}
+
+void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
+  hosted.trouble = absl::UnavailableError(why.message());
+  if (hosted.no_plan.running()) return;
+  Log(LogLevel::kWarning, "no plan", {{"instance", hosted.instance.model().id}, {"status", why}});
+  hosted.no_plan.Start(options_.wait_for_workers, [&hosted] {
+    hosted.instance.FailAll(absl::UnavailableError(
+        absl::StrCat("the cluster lost a device and cannot hold the model without it: ",
+                     hosted.trouble.message())));
+  });
+  Changed();
+}
+
+// Weights of a stage's layers go, in the background, to those who could take it over.
+void Coordinator::KeepCopies(const Hosted& hosted) {
+  for (const partition::StagePlan& stage : hosted.instance.pipeline()->plan.stages) {
+    for (const partition::Standby& standby : stage.standby) {
+      wire::KeepCopy copy{.manifest = hosted.instance.model().manifest,
+                          .range = {2 * stage.first_layer, 2 * (stage.last_layer + 1)},
+                          .sources = {}};
+      if (wire::Peer source = PeerOf(stage.worker_id); !source.addresses.empty())
+        copy.sources.push_back(std::move(source));
+      SendControl(standby.worker_id, std::move(copy));
+    }
+  }
+}
+
+// Workers that want to leave and hold nothing any more.
+void Coordinator::LetGo() {
+  std::vector<wire::WorkerId> free;
+  for (const auto& [worker, member] : membership_.members()) {
+    if (!member.wants_to_leave || member.left || !member.connected()) continue;
+    if (std::ranges::none_of(
+            instances_, [&](const auto& entry) { return entry.second->instance.Uses(worker); }))
+      free.push_back(worker);
+  }
+  for (const wire::WorkerId& worker : free) membership_.LetLeave(worker);
+}
+
+}  // namespace potluck::coordinator

@@ -1,0 +1,163 @@
+// The coordinator's logic: members, instances, plans, requests. One executor; all that takes time
+// or blocks is elsewhere.
+//
+// It plans when members or instances change: an instance without a pipeline at once, one that
+// serves when a worker of it goes or when the planner finds a better place for it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/executor.h"
+#include "coordinator/instance/instance.h"
+#include "coordinator/membership/membership.h"
+#include "partition/plan.h"
+#include "partition/planner.h"
+#include "wire/link.h"
+
+namespace potluck::coordinator {
+
+struct CoordinatorOptions {
+  wire::Version version;
+  int64_t term = 0;     // higher than in any earlier life of this cluster
+  std::string cluster;  // its name
+  std::string host;     // this machine, as WorkerHello::host has it
+  // How long a first plan waits for workers that its split names, and running requests for a
+  // cluster that can hold their model again.
+  absl::Duration wait_for_workers = absl::Seconds(60);
+};
+
+// What happens to a request; all calls are tasks of the executor, the last one is OnFinished or
+// OnFailed. None comes after Cancel.
+class RequestEvents {
+ public:
+  virtual ~RequestEvents() = default;
+  virtual void OnToken(model::TokenId token, const std::vector<model::TokenLogprob>& logprobs) = 0;
+  virtual void OnFinished(const SchedulerEvent& end) = 0;
+  virtual void OnFailed(const absl::Status& why) = 0;
+};
+
+struct Counters {
+  int64_t workers_lost = 0;
+  int64_t replans = 0;  // changes of plan after an instance's first
+};
+
+// Single-threaded: lives on its executor.
+class Coordinator final : public wire::LinkAcceptor,
+                          private MembershipEvents,
+                          private InstanceHost {
+ public:
+  // `weights` takes the workers' weights links. All must outlive the object.
+  Coordinator(CoordinatorOptions options, Executor& executor, wire::LinkAcceptor& weights);
+  ~Coordinator() override;
+
+  wire::LinkHandler& OnLink(wire::LinkKind kind, std::unique_ptr<wire::Link> link) override;
+
+  // Plans and loads it as soon as the workers can carry it. `wish.model` and its context are what
+  // `model` names; ids are the coordinator's.
+  absl::StatusOr<model::InstanceId> Load(InstanceModel model, partition::InstanceWish wish);
+  absl::Status Unload(model::InstanceId instance);
+
+  struct RequestId {
+    model::InstanceId instance = 0;
+    model::SequenceId sequence = 0;
+  };
+  // NotFound for an unknown instance; Unavailable, with the reason, while nothing can hold it. The
+  // events must live until the last of them, or Cancel.
+  absl::StatusOr<RequestId> Submit(model::InstanceId instance, SequenceRequest request,
+                                   RequestEvents& events);
+  void Cancel(const RequestId& request);
+  void SetReaderPaused(const RequestId& request, bool paused);
+
+  absl::Status SetDrained(const wire::WorkerId& worker, bool drained);
+  absl::Status SetPaused(const wire::WorkerId& worker, bool paused);
+
+  const Membership& membership() const { return membership_; }
+  const Counters& counters() const { return counters_; }
+  const CoordinatorOptions& options() const { return options_; }
+  std::vector<const Instance*> instances() const;
+  // Why an instance has no pipeline; OK where it has one or is about to.
+  absl::Status TroubleOf(model::InstanceId instance) const;
+  // As the planner sees the cluster now.
+  partition::ClusterProfile Profile() const;
+  // Called in a task after something of what these tell has changed.
+  void SetObserver(std::function<void()> changed) { changed_ = std::move(changed); }
+
+ private:
+  struct Hosted {
+    Hosted(InstanceModel model, partition::InstanceWish wished, Executor& executor,
+           InstanceHost& host)
+        : instance(std::move(model), executor, host), wish(std::move(wished)), no_plan(executor) {}
+    Instance instance;
+    partition::InstanceWish wish;
+    absl::Duration loaded_at;
+    int64_t epochs = 0;
+    absl::Status trouble;
+    Timer no_plan;  // runs while nothing can hold it
+    std::map<wire::WorkerId, absl::Duration> shunned_until;
+    absl::Duration planned_at;
+    int failures = 0;  // of epochs, since one lasted
+    std::map<model::SequenceId, RequestEvents*> requests;
+  };
+
+  // MembershipEvents
+  void OnMembersChanged() override;
+  void OnMemberLost(const wire::WorkerId& worker, bool in_order) override;
+  void OnHeartbeat(const wire::WorkerId& from, const wire::Heartbeat& heartbeat) override;
+  absl::Status OnInstanceMessage(const wire::WorkerId& from, wire::Message message) override;
+  absl::Status OnDataMessage(const wire::WorkerId& from, wire::Message message) override;
+  // InstanceHost
+  bool SendControl(const wire::WorkerId& worker, wire::Message message) override;
+  bool SendData(const wire::WorkerId& worker, wire::Message message) override;
+  bool IsConnected(const wire::WorkerId& worker) const override;
+  wire::Peer PeerOf(const wire::WorkerId& worker) const override;
+  wire::HopKind HopBetween(const wire::WorkerId& from, const wire::WorkerId& to) const override;
+  int64_t LastStepOf(const wire::WorkerId& worker, model::InstanceId instance,
+                     const model::Epoch& epoch) const override;
+  void OnInstanceChanged(model::InstanceId instance) override;
+  void OnStageRefused(model::InstanceId instance, const wire::WorkerId& worker,
+                      const absl::Status& why) override;
+  void OnStageStuck(model::InstanceId instance, const wire::WorkerId& worker) override;
+  void OnEpochFailed(model::InstanceId instance, const absl::Status& why) override;
+  void OnEvents(model::InstanceId instance, std::vector<SchedulerEvent> events) override;
+
+  void PlanSoon(absl::Duration delay = absl::ZeroDuration());
+  void PlanAll();
+  void Plan(Hosted& hosted);
+  // What makes a plan for it urgent; empty: nothing does.
+  std::string Urgency(const Hosted& hosted) const;
+  bool WaitsForNamedWorkers(const Hosted& hosted) const;
+  partition::Occupancy OccupiedByOthers(const Hosted& hosted) const;
+  partition::ClusterProfile ProfileFor(const Hosted& hosted) const;
+  partition::InstanceWish WishOf(const Hosted& hosted) const;
+  void CannotPlan(Hosted& hosted, const absl::Status& why);
+  void KeepCopies(const Hosted& hosted);
+  void LetGo();
+  void OnLinkLost(const wire::WorkerId& from, const wire::LinkLost& lost);
+  Hosted* Find(model::InstanceId instance);
+  const Hosted* Find(model::InstanceId instance) const;
+  void Changed();
+  absl::Duration now() const { return executor_.clock().SinceStart(); }
+
+  const CoordinatorOptions options_;
+  Executor& executor_;
+  wire::LinkAcceptor& weights_;
+  Membership membership_;
+  std::map<model::InstanceId, std::unique_ptr<Hosted>> instances_;
+  model::InstanceId next_instance_ = 1;
+  Timer planning_, later_;
+  absl::Duration planning_due_;
+  Counters counters_;
+  std::function<void()> changed_;
+  bool telling_ = false;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace potluck::coordinator

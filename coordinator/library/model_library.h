@@ -1,0 +1,58 @@
+// The models that a coordinator serves, as it has them: their text side, their shape for the
+// planner, and the manifest by which workers fetch their weights. Opened on a thread for files; the
+// first time a file is seen all of it is read (its content is its address).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "common/executor.h"
+#include "common/sha256.h"
+#include "model/generation/text_codec.h"
+#include "model/store/local_files.h"
+#include "model/store/manifest_cache.h"
+#include "partition/model_shape.h"
+
+namespace potluck::coordinator {
+
+struct ServedModel {
+  std::string name, path;
+  model::TextCodec text;
+  partition::ModelShape shape;
+  Sha256Digest manifest;
+  int64_t vocab_size = 0;
+  int64_t window = 0;                      // the shortest of its layers' windows; 0: none has one
+  std::vector<model::TokenId> end_tokens;  // all that end an answer
+};
+
+// Reads headers, vocabulary and, where `manifests` does not know the file, every byte of it. What
+// it holds may be served from `files` afterwards.
+absl::StatusOr<std::shared_ptr<const ServedModel>> OpenServedModel(
+    const std::string& path, const model::ManifestCache& manifests, model::LocalFiles& files,
+    const model::MakeManifestOptions& options);
+
+class ModelLibrary {
+ public:
+  using Opened = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const ServedModel>>)>;
+
+  // `files` runs what reads them; `executor` is told. All must outlive the library, and `files`
+  // must have stopped before it is destroyed.
+  ModelLibrary(const model::ManifestCache& manifests, model::LocalFiles& local, Executor& files,
+               Executor& executor)
+      : manifests_(manifests), local_(local), files_(files), executor_(executor) {}
+
+  // Tells `opened` in a task of the executor.
+  void Open(const std::string& path, Opened opened);
+
+ private:
+  const model::ManifestCache& manifests_;
+  model::LocalFiles& local_;
+  Executor& files_;
+  Executor& executor_;
+};
+
+}  // namespace potluck::coordinator

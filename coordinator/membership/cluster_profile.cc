@@ -1,0 +1,114 @@
+#include "coordinator/membership/cluster_profile.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace potluck::coordinator {
+namespace {
+
+partition::Availability AvailabilityOf(MemberState state) {
+  switch (state) {
+    case MemberState::kPaused:
+      return partition::Availability::kPaused;
+    case MemberState::kLeaving:
+      return partition::Availability::kLeaving;
+    case MemberState::kResting:
+      return partition::Availability::kResting;
+    case MemberState::kSuspect:
+      return partition::Availability::kSuspect;
+    default:
+      return partition::Availability::kReady;
+  }
+}
+
+partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Duration now,
+                                    const std::map<std::string, int64_t>& held_bytes) {
+  const wire::DeviceProfile& device = member.hello.devices[index];
+  partition::DeviceProfile profile;
+  profile.id = DeviceId(member.hello.worker, device.device);
+  profile.worker_id = member.hello.worker;
+  profile.name = member.hello.name;
+  profile.host_id = member.hello.host.empty() ? member.hello.worker : member.hello.host;
+  profile.backend = device.backend;
+  profile.numerics_class = device.numerics_class;
+  profile.own_memory = device.backend == "cuda";
+  for (const wire::DeviceProfile::Rate& rate : device.rates) {
+    const auto format = static_cast<size_t>(rate.dtype);
+    if (format >= profile.decode_bytes_per_second.size()) continue;
+    profile.decode_bytes_per_second[format] = rate.decode_bytes_per_second;
+    profile.prefill_operations_per_second[format] = rate.prefill_operations_per_second;
+  }
+  profile.step_overhead_seconds = device.step_overhead_seconds;
+  profile.load = std::clamp(member.heartbeat.load, 0.0, 1.0);
+  const int64_t free = index < member.heartbeat.free_memory_bytes.size()
+                           ? member.heartbeat.free_memory_bytes[index]
+                           : device.free_memory_bytes;
+  const auto held = held_bytes.find(profile.id);
+  const int64_t ours = held == held_bytes.end() ? 0 : held->second;
+  profile.total_memory_bytes = std::max(device.memory_bytes, device.free_memory_bytes);
+  // Pages of mapped weights count as free on the machine, so no more than was free at first.
+  profile.free_memory_bytes =
+      std::clamp<int64_t>(std::max<int64_t>(free, 0) + ours, 0,
+                          std::max(device.free_memory_bytes, std::min(ours, device.memory_bytes)));
+  profile.free_disk_bytes =
+      std::max<int64_t>(0, member.heartbeat.number > 0 ? member.heartbeat.disk_free_bytes
+                                                       : member.hello.disk_free_bytes);
+  profile.availability = AvailabilityOf(member.state(now));
+  return profile;
+}
+
+// Of a link whose measuring did not end in time: a poor Wi-Fi's.
+constexpr LinkQuality kUnmeasured = {true, 5e-3, 5e6};
+
+bool Plannable(const Member& member, absl::Duration now) {
+  return member.connected() && member.state(now) != MemberState::kJoining;
+}
+
+}  // namespace
+
+std::string DeviceId(const wire::WorkerId& worker, const std::string& device) {
+  return absl::StrCat(worker, "/", device);
+}
+
+partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Member>& members,
+                                             const std::string& coordinator_host,
+                                             const std::map<std::string, int64_t>& held_bytes,
+                                             absl::Duration now) {
+  partition::ClusterProfile cluster;
+  cluster.coordinator_id = wire::kCoordinator;
+  cluster.coordinator_host_id = coordinator_host;
+  for (const auto& [id, member] : members) {
+    if (!Plannable(member, now)) continue;
+    for (size_t i = 0; i < member.hello.devices.size(); ++i)
+      cluster.devices.push_back(MakeDevice(member, i, now, held_bytes));
+  }
+  std::erase_if(cluster.devices, [](const partition::DeviceProfile& device) {
+    return std::ranges::none_of(device.decode_bytes_per_second, [](double r) { return r > 0; });
+  });
+  if (cluster.devices.size() > partition::kMaxDevices)
+    cluster.devices.resize(partition::kMaxDevices);
+  const auto has_device = [&](const wire::WorkerId& worker) {
+    return worker == wire::kCoordinator ||
+           std::ranges::find(cluster.devices, worker, &partition::DeviceProfile::worker_id) !=
+               cluster.devices.end();
+  };
+  for (const auto& [id, member] : members) {
+    if (!Plannable(member, now) || !has_device(id)) continue;
+    std::map<wire::WorkerId, LinkQuality> links = member.links;
+    if (const auto to = links.find(wire::kCoordinator); to == links.end() || !to->second.reachable)
+      links[wire::kCoordinator] = kUnmeasured;
+    for (const auto& [to, link] : links) {
+      // Where only the other one dials, that one has measured it; where neither can, it is relayed.
+      if (!link.reachable || link.bytes_per_second <= 0 || !has_device(to)) continue;
+      cluster.links.push_back({.from = id,
+                               .to = to,
+                               .round_trip_seconds = link.round_trip_seconds,
+                               .bytes_per_second = link.bytes_per_second});
+    }
+  }
+  return cluster;
+}
+
+}  // namespace potluck::coordinator

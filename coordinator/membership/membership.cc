@@ -1,0 +1,404 @@
+#include "coordinator/membership/membership.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "coordinator/membership/hello_check.h"
+#include "wire/version.h"
+
+namespace potluck::coordinator {
+
+// One link, and whose it is once it has said hello.
+class Membership::PeerLink final : public wire::LinkHandler {
+ public:
+  PeerLink(Membership& membership, wire::LinkKind kind, std::unique_ptr<wire::Link> link)
+      : membership_(membership), kind_(kind), link_(std::move(link)) {}
+
+  void OnMessage(wire::Message message) override {
+    if (closed_) return;
+    const absl::Status status = membership_.OnMessage(*this, std::move(message));
+    if (status.ok() || closed_) return;
+    Close(status);
+    membership_.OnClosed(*this, status);
+  }
+  void OnClosed(absl::Status why) override {
+    closed_ = true;
+    membership_.OnClosed(*this, why);
+  }
+
+  void Send(wire::Message message) {
+    if (!closed_) link_->Send(std::move(message));
+  }
+  void Close(const absl::Status& why) {
+    if (!std::exchange(closed_, true)) link_->Close(why);
+  }
+
+  wire::LinkKind kind() const { return kind_; }
+  const wire::PeerIdentity& identity() const { return link_->peer(); }
+  wire::WorkerId worker;  // empty before its hello
+
+ private:
+  Membership& membership_;
+  const wire::LinkKind kind_;
+  const std::unique_ptr<wire::Link> link_;
+  bool closed_ = false;
+};
+
+Membership::Membership(Options options, Executor& executor, MembershipEvents& events)
+    : options_(std::move(options)), executor_(executor), events_(events) {}
+
+Membership::~Membership() = default;
+
+wire::LinkHandler& Membership::Accept(wire::LinkKind kind, std::unique_ptr<wire::Link> link) {
+  strangers_.push_back(std::make_shared<PeerLink>(*this, kind, std::move(link)));
+  return *strangers_.back();
+}
+
+const Member* Membership::Find(const wire::WorkerId& worker) const {
+  const auto found = members_.find(worker);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+MemberState Membership::StateOf(const wire::WorkerId& worker) const {
+  const Member* member = Find(worker);
+  return member == nullptr ? MemberState::kLost : member->state(now());
+}
+
+wire::Peer Membership::PeerOf(const wire::WorkerId& worker) const {
+  const Member* member = Find(worker);
+  if (member == nullptr) return {.worker = worker, .name = worker, .addresses = {}};
+  return {.worker = worker, .name = member->hello.name, .addresses = member->hello.addresses};
+}
+
+bool Membership::Dials(const wire::WorkerId& from, const wire::WorkerId& to) const {
+  const Member* dialler = Find(from);
+  const Member* dialled = Find(to);
+  if (dialler == nullptr || dialled == nullptr || dialled->hello.addresses.empty()) return false;
+  const auto link = dialler->links.find(to);
+  return link == dialler->links.end() || link->second.reachable;
+}
+
+wire::HopKind Membership::HopBetween(const wire::WorkerId& from, const wire::WorkerId& to) const {
+  if (from == to || Dials(from, to)) return wire::HopKind::kUpstreamDials;
+  return Dials(to, from) ? wire::HopKind::kDownstreamDials : wire::HopKind::kRelayed;
+}
+
+bool Membership::SendControl(const wire::WorkerId& worker, wire::Message message) {
+  const auto found = links_.find(worker);
+  if (found == links_.end() || found->second.control == nullptr) return false;
+  found->second.control->Send(std::move(message));
+  return true;
+}
+
+bool Membership::SendData(const wire::WorkerId& worker, wire::Message message) {
+  const auto found = links_.find(worker);
+  if (found == links_.end() || found->second.data == nullptr) return false;
+  found->second.data->Send(std::move(message));
+  return true;
+}
+
+absl::Status Membership::SetDrained(const wire::WorkerId& worker, bool drained) {
+  const auto found = members_.find(worker);
+  if (found == members_.end())
+    return absl::NotFoundError(absl::StrCat("there is no worker ", worker));
+  found->second.drained = drained;
+  events_.OnMembersChanged();
+  return absl::OkStatus();
+}
+
+absl::Status Membership::SetPaused(const wire::WorkerId& worker, bool paused) {
+  const auto found = members_.find(worker);
+  if (found == members_.end())
+    return absl::NotFoundError(absl::StrCat("there is no worker ", worker));
+  found->second.paused = paused;
+  events_.OnMembersChanged();
+  return absl::OkStatus();
+}
+
+void Membership::LetLeave(const wire::WorkerId& worker) {
+  const auto found = members_.find(worker);
+  if (found == members_.end() || !found->second.wants_to_leave || found->second.left) return;
+  found->second.left = true;
+  SendControl(worker, wire::MayLeave{});
+}
+
+void Membership::Expel(const wire::WorkerId& worker, const absl::Status& why) {
+  if (!links_.contains(worker)) return;
+  Lose(worker, why);
+}
+
+void Membership::MarkUnreachable(const wire::WorkerId& from, const wire::WorkerId& to) {
+  const auto found = members_.find(from);
+  if (found != members_.end()) found->second.links[to].reachable = false;
+}
+
+// --- Links ---------------------------------------------------------------------------------------
+
+absl::Status Membership::OnMessage(PeerLink& link, wire::Message message) {
+  if (link.worker.empty()) return Greet(link, std::move(message));
+  const wire::WorkerId worker = link.worker;
+  if (link.kind() == wire::LinkKind::kControl) return OnControl(worker, std::move(message));
+  return OnData(worker, std::move(message));
+}
+
+absl::Status Membership::Greet(PeerLink& link, wire::Message message) {
+  if (link.kind() == wire::LinkKind::kControl) {
+    if (auto* hello = std::get_if<wire::WorkerHello>(&message))
+      return OnHello(link, std::move(*hello));
+  } else if (const auto* hello = std::get_if<wire::DataHello>(&message)) {
+    return OnDataHello(link, *hello);
+  }
+  return absl::InvalidArgumentError("a link has to begin with its hello");
+}
+
+absl::Status Membership::OnHello(PeerLink& link, wire::WorkerHello hello) {
+  POTLUCK_RETURN_IF_ERROR(
+      wire::CheckVersion(options_.version, hello.version, "the coordinator", "this worker"));
+  POTLUCK_RETURN_IF_ERROR(CheckHello(hello));
+  const wire::WorkerId& proved = link.identity().worker;
+  if (!proved.empty() && proved != hello.worker) {
+    return absl::PermissionDeniedError(absl::StrCat("this worker's certificate is ", proved,
+                                                    "'s, but it calls itself ", hello.worker));
+  }
+  const auto known = members_.find(hello.worker);
+  if (known == members_.end() && members_.size() >= kMostMembers) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a cluster has at most ", kMostMembers, " workers"));
+  }
+  if (known != members_.end() && known->second.has_control) {
+    if (known->second.hello.process != hello.process && !known->second.suspect) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          "worker ", hello.worker, " (", known->second.hello.name,
+          ") is in the cluster already, from ", links_[hello.worker].control->identity().address,
+          ": stop that process, or give this one a state folder of its own (--state-dir)"));
+    }
+    Lose(hello.worker, absl::UnavailableError("the worker has dialled again"));
+  }
+  Member& member = members_[hello.worker];
+  member.has_control = true;
+  member.suspect = member.wants_to_leave = member.left = member.owner_paused = false;
+  member.heartbeat = {};
+  link.worker = hello.worker;
+  const auto stranger = std::ranges::find(strangers_, &link, &std::shared_ptr<PeerLink>::get);
+  Links& links = links_[hello.worker];
+  links.control = std::move(*stranger);
+  strangers_.erase(stranger);
+  links.silence = std::make_unique<Timer>(executor_);
+  member.hello = std::move(hello);
+  links.control->Send(wire::Welcome{.version = options_.version,
+                                    .term = options_.term,
+                                    .cluster = options_.cluster,
+                                    .heartbeat_interval = kHeartbeatInterval});
+  Heard(member.hello.worker);
+  Log(LogLevel::kInfo, "worker joined",
+      {{"worker", member.hello.worker},
+       {"name", member.hello.name},
+       {"devices", member.hello.devices.size()}});
+  return absl::OkStatus();
+}
+
+absl::Status Membership::OnDataHello(PeerLink& link, const wire::DataHello& hello) {
+  POTLUCK_RETURN_IF_ERROR(
+      wire::CheckVersion(options_.version, hello.version, "the coordinator", "this worker"));
+  const wire::WorkerId& proved = link.identity().worker;
+  if (!proved.empty() && proved != hello.from) {
+    return absl::PermissionDeniedError(absl::StrCat("this worker's certificate is ", proved,
+                                                    "'s, but it calls itself ", hello.from));
+  }
+  const auto known = members_.find(hello.from);
+  if (hello.to != wire::kCoordinator || known == members_.end() || !known->second.has_control)
+    return absl::FailedPreconditionError("a data link comes after the control link");
+  Links& links = links_[hello.from];
+  if (links.data != nullptr) {
+    // What was on its way over the old one is lost.
+    Lose(hello.from, absl::UnavailableError("the worker's data link was dialled again"));
+    return absl::UnavailableError("dial again, the control link first");
+  }
+  link.worker = hello.from;
+  const auto stranger = std::ranges::find(strangers_, &link, &std::shared_ptr<PeerLink>::get);
+  links.data = std::move(*stranger);
+  strangers_.erase(stranger);
+  known->second.has_data = true;
+  StartMeasuring(hello.from);
+  events_.OnMembersChanged();
+  return absl::OkStatus();
+}
+
+void Membership::OnClosed(PeerLink& link, const absl::Status& why) {
+  if (link.worker.empty()) {
+    const auto stranger = std::ranges::find(strangers_, &link, &std::shared_ptr<PeerLink>::get);
+    if (stranger == strangers_.end()) return;
+    Log(LogLevel::kWarning, "link refused", {{"peer", link.identity().address}, {"status", why}});
+    std::shared_ptr<PeerLink> gone = std::move(*stranger);
+    strangers_.erase(stranger);
+    Retire(gone);
+    return;
+  }
+  const auto found = links_.find(link.worker);
+  if (found == links_.end()) return;
+  if (found->second.control.get() == &link || found->second.data.get() == &link)
+    Lose(wire::WorkerId(link.worker), why);
+}
+
+// Links may be in the midst of a call: they go in a task of their own.
+void Membership::Retire(std::shared_ptr<PeerLink>& link) {
+  if (link == nullptr) return;
+  executor_.Post([gone = std::move(link)] {});
+}
+
+void Membership::Lose(const wire::WorkerId& worker, const absl::Status& why) {
+  const auto found = links_.find(worker);
+  if (found == links_.end()) return;
+  Links links = std::move(found->second);
+  links_.erase(found);
+  for (auto* link : {&links.control, &links.data}) {
+    if (*link != nullptr) (*link)->Close(why);
+    Retire(*link);
+  }
+  Member& member = members_[worker];
+  const bool in_order = member.left;
+  const bool was_connected = member.connected();
+  member.has_control = member.has_data = member.measured = false;
+  if (!in_order && was_connected) {
+    std::erase_if(member.losses, [&](absl::Duration at) { return now() - at > kLossPeriod; });
+    member.losses.push_back(now());
+    if (member.losses.size() >= kMostLosses) {
+      member.losses.clear();
+      member.rests_until = now() + kRest;
+      executor_.PostAfter(kRest, [this, alive = std::weak_ptr(alive_)] {
+        if (!alive.expired()) events_.OnMembersChanged();
+      });
+    }
+  }
+  Log(in_order ? LogLevel::kInfo : LogLevel::kWarning, in_order ? "worker left" : "worker lost",
+      {{"worker", worker}, {"name", member.hello.name}, {"status", why}});
+  if (was_connected) {
+    events_.OnMemberLost(worker, in_order);
+    events_.OnMembersChanged();
+  }
+}
+
+// --- Heartbeats ----------------------------------------------------------------------------------
+
+void Membership::Heard(const wire::WorkerId& worker) {
+  Member& member = members_[worker];
+  member.heard_at = now();
+  links_[worker].silence->Start(kSuspectAfter, [this, worker] { OnSilence(worker); });
+  if (!std::exchange(member.suspect, false)) return;
+  events_.OnMembersChanged();
+}
+
+void Membership::OnSilence(const wire::WorkerId& worker) {
+  Member& member = members_[worker];
+  member.suspect = true;
+  links_[worker].silence->Start(kLostAfter - kSuspectAfter, [this, worker] {
+    Lose(worker, absl::UnavailableError("nothing was heard of it"));
+  });
+  events_.OnMembersChanged();
+}
+
+absl::Status Membership::OnControl(const wire::WorkerId& worker, wire::Message message) {
+  Heard(worker);
+  Member& member = members_[worker];
+  if (auto* heartbeat = std::get_if<wire::Heartbeat>(&message)) {
+    if (heartbeat->free_memory_bytes.size() > member.hello.devices.size())
+      return absl::InvalidArgumentError("a heartbeat tells of devices that nobody has");
+    member.heartbeat = std::move(*heartbeat);
+    SendControl(worker, wire::Ping{.number = member.heartbeat.number, .echo = false, .bytes = ""});
+    events_.OnHeartbeat(worker, member.heartbeat);
+  } else if (const auto* leaving = std::get_if<wire::Leaving>(&message)) {
+    if (leaving->hurry) {
+      member.left = true;
+      Lose(worker, absl::UnavailableError("the worker leaves at once"));
+      return absl::OkStatus();
+    }
+    member.wants_to_leave = true;
+    events_.OnMembersChanged();
+  } else if (const auto* pausing = std::get_if<wire::Pausing>(&message)) {
+    if (std::exchange(member.owner_paused, pausing->paused) != pausing->paused)
+      events_.OnMembersChanged();
+  } else if (const auto* measured = std::get_if<wire::LinkMeasured>(&message)) {
+    OnMeasured(worker, *measured);
+  } else if (std::holds_alternative<wire::PrepareProgress>(message) ||
+             std::holds_alternative<wire::Prepared>(message) ||
+             std::holds_alternative<wire::Fenced>(message) ||
+             std::holds_alternative<wire::Committed>(message) ||
+             std::holds_alternative<wire::LinkLost>(message)) {
+    return events_.OnInstanceMessage(worker, std::move(message));
+  } else {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "message ", message.index(), " does not belong on a control link from a worker"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Membership::OnData(const wire::WorkerId& worker, wire::Message message) {
+  if (auto* ping = std::get_if<wire::Ping>(&message)) {
+    if (ping->echo) SendData(worker, wire::Ping{ping->number, false, std::move(ping->bytes)});
+    return absl::OkStatus();
+  }
+  if (std::holds_alternative<wire::StageFrame>(message) ||
+      std::holds_alternative<wire::StepResult>(message))
+    return events_.OnDataMessage(worker, std::move(message));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "message ", message.index(), " does not belong on a data link to the coordinator"));
+}
+
+// --- Measuring -----------------------------------------------------------------------------------
+
+// A new worker measures its link to the coordinator and to the others, one after another. Workers
+// of one host reach each other as fast as memory allows: those are not measured.
+void Membership::StartMeasuring(const wire::WorkerId& worker) {
+  Links& links = links_[worker];
+  const Member& member = members_[worker];
+  links.unmeasured.clear();
+  for (const auto& [id, other] : members_) {
+    if (id == worker || !other.connected() || member.links.contains(id) ||
+        other.hello.addresses.empty())
+      continue;
+    links.unmeasured.push_back(id);
+  }
+  links.unmeasured.push_back(wire::kCoordinator);
+  links.measuring = std::make_unique<Timer>(executor_);
+  links.measuring->Start(kMeasureWithin, [this, worker] {
+    links_[worker].unmeasured.clear();
+    members_[worker].measured = true;
+    events_.OnMembersChanged();
+  });
+  MeasureNext(worker);
+}
+
+void Membership::MeasureNext(const wire::WorkerId& worker) {
+  Links& links = links_[worker];
+  if (links.unmeasured.empty()) return;
+  const wire::WorkerId& to = links.unmeasured.back();
+  const wire::Peer peer = to == wire::kCoordinator ? wire::Peer{.worker = to} : PeerOf(to);
+  links.control->Send(wire::MeasureLink{peer});
+}
+
+void Membership::OnMeasured(const wire::WorkerId& worker, const wire::LinkMeasured& result) {
+  Links& links = links_[worker];
+  Member& member = members_[worker];
+  const bool fine = result.status.ok() && result.round_trip_seconds >= 0 &&
+                    result.bytes_per_second > 0 && result.round_trip_seconds < 3600 &&
+                    result.bytes_per_second < 1e13;
+  if (links.unmeasured.empty() || links.unmeasured.back() != result.peer) return;
+  links.unmeasured.pop_back();
+  if (fine) {
+    member.links[result.peer] = {true, result.round_trip_seconds, result.bytes_per_second};
+  } else {
+    member.links[result.peer].reachable = false;
+  }
+  if (!links.unmeasured.empty()) {
+    MeasureNext(worker);
+    return;
+  }
+  links.measuring->Cancel();
+  member.measured = true;
+  events_.OnMembersChanged();
+}
+
+}  // namespace potluck::coordinator
