@@ -11,15 +11,20 @@ namespace {
 
 constexpr size_t kMaxMessageBytes = 1000;  // of a text from a peer, or towards one
 
-// gRPC's own words for a handshake that failed, in words for people. Empty where it is none.
-std::string HandshakeFailure(const std::string& message) {
-  if (absl::StrContains(message, "CERTIFICATE_VERIFY_FAILED"))
-    return "its certificate is not of this cluster, or has expired";
-  if (absl::StrContains(message, "Peer name") || absl::StrContains(message, "Hostname"))
-    return "its certificate belongs to another member of the cluster";
-  if (absl::StrContains(message, "Ssl handshake failed") || absl::StrContains(message, "SSL_ERROR"))
-    return "the TLS handshake failed: no member of a Potluck cluster answers there";
-  return "";
+// gRPC's own words for a handshake that failed, in words for people. OK where it is none.
+absl::Status HandshakeFailure(const std::string& message) {
+  if (absl::StrContains(message, "CERTIFICATE_VERIFY_FAILED")) {
+    return absl::UnauthenticatedError("its certificate is not of this cluster, or has expired");
+  }
+  if (absl::StrContains(message, "Peer name") || absl::StrContains(message, "Hostname")) {
+    return absl::UnauthenticatedError("its certificate belongs to another member of the cluster");
+  }
+  if (absl::StrContains(message, "Ssl handshake failed") ||
+      absl::StrContains(message, "SSL_ERROR")) {
+    return absl::UnavailableError(
+        "the TLS handshake failed: no member of a Potluck cluster answers there");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -43,9 +48,11 @@ absl::Status FromGrpc(const grpc::Status& status) {
   const absl::StatusCode code =
       CodeFromWire(static_cast<int32_t>(status.error_code())).value_or(absl::StatusCode::kUnknown);
   if (code == absl::StatusCode::kUnavailable) {
-    const std::string why = HandshakeFailure(status.error_message());
-    if (!why.empty()) return absl::UnavailableError(why);
+    const absl::Status why = HandshakeFailure(status.error_message());
+    if (!why.ok()) return why;
   }
+  if (code == absl::StatusCode::kCancelled)
+    return absl::UnavailableError("the connection has been ended");
   return absl::Status(code, ToAbsl(Printable(status.error_message(), kMaxMessageBytes)));
 }
 

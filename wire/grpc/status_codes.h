@@ -15,7 +15,7 @@ std::optional<absl::StatusCode> CodeFromWire(int32_t code);
 
 grpc::Status ToGrpc(const absl::Status& status);
 // Of a call that has ended. What gRPC says of TLS and connections becomes a sentence for people;
-// all failures of a connection are Unavailable.
+// a connection's failures are Unavailable, or Unauthenticated where somebody else answers.
 absl::Status FromGrpc(const grpc::Status& status);
 
 }  // namespace potluck::wire

@@ -1,0 +1,41 @@
+// The one place where gRPC channels, servers and their credentials are made: mutual TLS always, on
+// loopback, too. Also how connections are tuned.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/impl/service_type.h"
+#include "grpcpp/security/auth_context.h"
+#include "grpcpp/server.h"
+#include "wire/trust/tls_identity.h"
+
+namespace potluck::wire {
+
+// A connection of its own to `target` ("ipv4:10.0.0.2:7071"), used by nobody else. Only `peer` is
+// accepted at the other end.
+std::shared_ptr<grpc::Channel> MakeChannel(const TlsIdentity& identity, const WorkerId& peer,
+                                           const std::string& target);
+// For Join: this side shows no certificate. `authority`: PEM.
+std::shared_ptr<grpc::Channel> MakeJoinChannel(const std::string& authority,
+                                               const std::string& target);
+
+struct ListeningServer {
+  std::unique_ptr<grpc::Server> server;
+  std::vector<std::string> addresses;  // as asked for, with the ports that were chosen
+};
+// Clients without a certificate get through to the services, those with one of another authority do
+// not. `addresses`: "HOST:PORT", port 0: any free one. Unavailable where an address cannot be
+// listened on.
+absl::StatusOr<ListeningServer> StartServer(const TlsIdentity& identity,
+                                            const std::vector<std::string>& addresses,
+                                            const std::vector<grpc::Service*>& services);
+
+// The member of the cluster that the connection has proved; empty if none.
+WorkerId ProvedMember(const grpc::AuthContext& context);
+
+}  // namespace potluck::wire
