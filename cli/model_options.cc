@@ -1,7 +1,6 @@
 #include "cli/model_options.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "cli/environment.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -23,17 +23,6 @@ namespace fs = std::filesystem;
 
 const std::map<std::string, kernels::DType> kKvTypes = {
     {"f16", kernels::DType::kF16}, {"f32", kernels::DType::kF32}, {"q8", kernels::DType::kQ8_0}};
-
-std::string EnvironmentOr(const char* name, const std::string& otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr && *value != '\0' ? value : otherwise;
-}
-
-std::string DefaultModelsDir() {
-  const std::string data_home =
-      EnvironmentOr("XDG_DATA_HOME", EnvironmentOr("HOME", ".") + "/.local/share");
-  return data_home + "/potluck/models";
-}
 
 std::vector<std::string> ModelsIn(const fs::path& folder) {
   std::vector<std::string> names;
@@ -101,7 +90,7 @@ absl::StatusOr<std::string> FindModel(const ModelOptions& options) {
     return absl::UnimplementedError(
         "models are not downloaded yet: fetch the file and give its path");
   }
-  const fs::path folder = options.models_dir.empty() ? DefaultModelsDir() : options.models_dir;
+  const fs::path folder = options.models_dir.empty() ? DefaultModelsFolder() : options.models_dir;
   const bool is_name = options.model.find('/') == std::string::npos;
   for (const char* suffix : {".gguf", ""}) {
     const fs::path path = folder / (options.model + suffix);

@@ -57,9 +57,11 @@ std::string UsageMessage(const CLI::App* app, const CLI::Error& error) {
       names.push_back(command->get_name());
     message = absl::StrCat(message, "; the commands are ", absl::StrJoin(names, ", "));
   }
-  const std::string help =
-      asked == app ? "potluck --help" : "potluck " + asked->get_name() + " --help";
-  return absl::StrCat("potluck: ", message, " (see `", help, "`)\n");
+  std::string path;
+  for (const CLI::App* part = asked; part != nullptr; part = part->get_parent()) {
+    path = absl::StrCat(part->get_name(), " ", path);
+  }
+  return absl::StrCat("potluck: ", message, " (see `", path, "--help`)\n");
 }
 
 }  // namespace potluck::cli
