@@ -19,11 +19,11 @@ uint64_t Extend(uint64_t hash, model::TokenId id, model::TokenKind kind, int64_t
              static_cast<uint64_t>(position));
 }
 
-model::TokenId Pick(uint64_t hash, uint64_t seed) {
+}  // namespace
+
+model::TokenId PickToken(uint64_t hash, uint64_t seed) {
   return static_cast<model::TokenId>(Mix(hash, seed) % kFakeVocab);
 }
-
-}  // namespace
 
 std::vector<model::TokenId> ReferenceAnswer(const SequenceRequest& request,
                                             int64_t context_length) {
@@ -33,7 +33,7 @@ std::vector<model::TokenId> ReferenceAnswer(const SequenceRequest& request,
     hash = Extend(hash, id, model::TokenKind::kPrompt, position++);
   std::vector<model::TokenId> answer;
   while (static_cast<int64_t>(answer.size()) != request.max_tokens && position < context_length) {
-    const model::TokenId token = Pick(hash, request.sampling.seed);
+    const model::TokenId token = PickToken(hash, request.sampling.seed);
     if (std::ranges::find(request.end_tokens, token) != request.end_tokens.end()) break;
     answer.push_back(token);
     hash = Extend(hash, token, model::TokenKind::kGenerated, position++);
@@ -108,6 +108,10 @@ bool FakeStage::Run(const wire::StageFrame& frame, std::vector<uint64_t>& hashes
     const bool first = i == 0 || tokens[i - 1].sequence != token.sequence;
     if (first && !seen.insert(token.sequence).second)
       return error = "a sequence's tokens stand apart", false;
+    if (token.kind != (token.position < sequence.start.prompt_length
+                           ? model::TokenKind::kPrompt
+                           : model::TokenKind::kGenerated))
+      return error = "a token of the wrong kind", false;
     if (token.parent != (first ? model::kCommittedEnd : static_cast<int32_t>(i) - 1))
       return error = "a wrong parent", false;
     if (token.position != static_cast<int32_t>(sequence.tokens.size()))
@@ -172,6 +176,10 @@ void FakePipeline::Reshape(const PipelineShape& shape, size_t survivors, std::mt
 std::vector<std::vector<wire::SequenceLength>> FakePipeline::Commit(
     const std::vector<wire::Commit::Sequence>& kept) {
   std::vector<std::vector<wire::SequenceLength>> held;
+  std::set<model::SequenceId> names;
+  for (const wire::Commit::Sequence& sequence : kept) names.insert(sequence.start.sequence);
+  if (names.size() != kept.size()) errors_.push_back("a sequence is named twice");
+  if (std::ssize(kept) >= shape_.max_sequences) errors_.push_back("too many sequences are kept");
   for (FakeStage& stage : stages_) held.push_back(stage.Commit(kept));
   return held;
 }
@@ -187,7 +195,6 @@ void FakePipeline::Send(wire::StageFrame frame) {
   std::vector<uint64_t>& seeds = in_flight_[frame.step.number];
   for (const model::StepToken& token : frame.step.tokens) seeds.push_back(seeds_[token.sequence]);
   if (in_flight_.size() > stages_.size() + 1) errors_.push_back("too many steps in flight");
-  if (broken_) return;
   const size_t size = frame.step.tokens.size();
   queues_[0].push_back({std::move(frame), std::vector<uint64_t>(size)});
 }
@@ -202,23 +209,37 @@ bool FakePipeline::Advance(std::mt19937_64& random) {
   Travelling now = std::move(queues_[at].front());
   queues_[at].pop_front();
   const int64_t number = now.frame.step.number;
-  if (number != ++last_number_[at]) errors_.push_back("a gap between steps");
-  if (absl::Status status = std::exchange(fail_next_, absl::OkStatus()); !status.ok()) {
-    --last_number_[at];
-    results_.push_back({.epoch = shape_.epoch, .number = number, .status = status});
-    for (auto& queue : queues_) queue.clear();
-    broken_ = true;  // what follows would find a gap
+  if (number != last_number_[at] + 1) {
+    Fail(at, number, absl::FailedPreconditionError("a gap between steps"), random);
     return true;
   }
+  last_number_[at] = number;
+  const absl::Status failure = std::exchange(fail_next_, absl::OkStatus());
+  broken_ |= !failure.ok();
   std::string error;
-  if (!stages_[at].Run(now.frame, now.hashes, error))
-    errors_.push_back(absl::StrCat("stage ", at, ", step ", number, ": ", error));
-  if (at + 1 < queues_.size()) {
+  if (!failure.ok() && !absl::IsUnavailable(failure)) {
+    Fail(at, number, failure, random);
+  } else if (!stages_[at].Run(now.frame, now.hashes, error)) {
+    Fail(at, number, absl::InvalidArgumentError(absl::StrCat("stage ", at, ": ", error)), random);
+  } else if (!failure.ok()) {  // it was run, and could not be passed on
+    Fail(at, number, failure, random);
+  } else if (at + 1 < queues_.size()) {
     queues_[at + 1].push_back(std::move(now));
   } else {
-    results_.push_back(Answer(now));
+    results_.emplace_back(at, Answer(now));
+    broken_ |= !results_.back().second.status.ok();
   }
   return true;
+}
+
+// Each stage has a link of its own: what it says may overtake what others have said.
+void FakePipeline::Fail(size_t stage, int64_t number, absl::Status status,
+                        std::mt19937_64& random) {
+  if (!broken_) errors_.push_back(absl::StrCat("step ", number, ": ", status.ToString()));
+  auto place = results_.end();
+  while (place != results_.begin() && std::prev(place)->first != stage && random() % 2 == 0)
+    --place;
+  results_.insert(place, {stage, {.epoch = shape_.epoch, .number = number, .status = status}});
 }
 
 wire::StepResult FakePipeline::Answer(const Travelling& travelling) {
@@ -226,7 +247,10 @@ wire::StepResult FakePipeline::Answer(const Travelling& travelling) {
   const auto& tokens = travelling.frame.step.tokens;
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i].wanted != model::Wanted::kSample) continue;
-    const uint64_t seed = seeds_[tokens[i].sequence];
+    if (i + 1 < tokens.size() && tokens[i + 1].sequence == tokens[i].sequence)
+      errors_.push_back("a sample in the midst of a chunk");
+    // What the last stage was told, not what the test knows.
+    const uint64_t seed = stages_.back().start_of(tokens[i].sequence).sampling.seed;
     if (poisoned_ != 0 && seed == poisoned_) {
       result.status = absl::InternalError("a logit is NaN");
       result.tokens.clear();
@@ -234,7 +258,7 @@ wire::StepResult FakePipeline::Answer(const Travelling& travelling) {
     }
     result.tokens.push_back({.sequence = tokens[i].sequence,
                              .position = tokens[i].position + 1,
-                             .id = Pick(travelling.hashes[i], seed)});
+                             .id = PickToken(travelling.hashes[i], seed)});
   }
   if (std::ssize(result.tokens) > shape_.max_outputs) errors_.push_back("too many outputs");
   result.timings.resize(stages_.size(), {.computing_seconds = 0.01});
@@ -243,9 +267,9 @@ wire::StepResult FakePipeline::Answer(const Travelling& travelling) {
 
 std::optional<wire::StepResult> FakePipeline::TakeResult() {
   if (results_.empty()) return std::nullopt;
-  wire::StepResult result = std::move(results_.front());
+  wire::StepResult result = std::move(results_.front().second);
   results_.pop_front();
-  in_flight_.erase(result.number);
+  if (result.status.ok()) in_flight_.erase(result.number);
   return result;
 }
 

@@ -1,7 +1,8 @@
 // Stages whose model is a hash: of the exact tokens that a sequence holds on every stage, with
 // their positions and kinds. A lost, doubled, reordered or misplaced token anywhere changes every
 // later one. Each stage checks every command and token against a plain KV model of its own, in
-// blocks that forks share; what it does not allow is noted in errors().
+// blocks that forks share; what it does not allow is noted in errors(). The last one samples with
+// what it was told of the sequence, not with what the test knows.
 #pragma once
 
 #include <deque>
@@ -18,6 +19,8 @@ namespace potluck::coordinator {
 
 inline constexpr int64_t kFakeVocab = 1000;
 
+// The next token after all that the hash was made of.
+model::TokenId PickToken(uint64_t hash, uint64_t seed);
 // What the pipeline must answer, told from the request alone; without the end token.
 std::vector<model::TokenId> ReferenceAnswer(const SequenceRequest& request, int64_t context_length);
 
@@ -34,9 +37,6 @@ class FakeStage {
 
   int64_t num_blocks() const;
   size_t num_sequences() const { return sequences_.size(); }
-  uint64_t seed_of(model::SequenceId sequence) const {
-    return sequences_.at(sequence).start.sampling.seed;
-  }
   const wire::SequenceStart& start_of(model::SequenceId sequence) const {
     return sequences_.at(sequence).start;
   }
@@ -80,6 +80,8 @@ class FakePipeline {
   const std::vector<std::string>& errors() const { return errors_; }
   // A request whose sample fails.
   void Poison(uint64_t seed) { poisoned_ = seed; }
+  // The next step that a stage runs fails there or, Unavailable, cannot be passed on. What follows
+  // finds a gap, or lengths that do not fit; of a gap the coordinator may hear first.
   void FailNext(absl::Status status) { fail_next_ = std::move(status); }
 
  private:
@@ -88,12 +90,13 @@ class FakePipeline {
     std::vector<uint64_t> hashes;
   };
   wire::StepResult Answer(const Travelling& travelling);
+  void Fail(size_t stage, int64_t number, absl::Status status, std::mt19937_64& random);
 
   int64_t window_;
   PipelineShape shape_;
   std::vector<FakeStage> stages_;
   std::vector<std::deque<Travelling>> queues_;
-  std::deque<wire::StepResult> results_;
+  std::deque<std::pair<size_t, wire::StepResult>> results_;  // with who said them
   std::vector<int64_t> last_number_;
   std::vector<std::string> errors_;
   std::map<int64_t, std::vector<uint64_t>> in_flight_;

@@ -121,6 +121,7 @@ class Life {
         record.deaths +=
             static_cast<int>(std::ranges::count(in_flight, record.request.sampling.seed));
     }
+    epoch_due_ = 0;
     scheduler_.EndEpoch(why);
     TakeEvents();
     const bool other_size = first_ || (options_.changes && Chance(6));
@@ -156,7 +157,8 @@ class Life {
   // A few things happen, in any order. False: nothing can.
   bool Move() {
     now_ += absl::Milliseconds(1);
-    bool moved = false;
+    bool moved = epoch_due_ > 0;
+    if (epoch_due_ > 0 && --epoch_due_ == 0) NewEpoch(EpochEnd::kPlanned);
     for (int i = 1 + Draw(4); i > 0; --i) {
       switch (Draw(3)) {
         case 0:
@@ -171,7 +173,7 @@ class Life {
         default:
           if (auto result = pipeline_.TakeResult()) {
             moved = true;
-            if (!scheduler_.OnResult(*std::move(result), now_).ok()) NewEpoch(EpochEnd::kPlanned);
+            if (!scheduler_.OnResult(*std::move(result), now_).ok()) epoch_due_ = 1 + Draw(8);
           }
       }
       TakeEvents();
@@ -257,6 +259,7 @@ class Life {
   uint64_t last_seed_ = 0;
   int64_t epoch_ = 0;
   bool first_ = true;
+  int epoch_due_ = 0;  // ticks until an error is followed by a new epoch
   absl::Duration now_;
 };
 
