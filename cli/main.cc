@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   potluck::cli::AddPerplexityCommand(app, command);
   potluck::cli::AddBenchCommand(app, command);
   potluck::cli::AddDevicesCommand(app, command);
+  potluck::cli::AddPlanCommand(app, command);
   potluck::cli::AddCacheCommand(app, command);
   app.failure_message(potluck::cli::UsageMessage);
   try {

@@ -19,7 +19,7 @@ def answer(result):
 
 
 class Usage(ProgramTest):
-    COMMANDS = ("run", "inspect", "tokenize", "perplexity", "bench", "devices", "cache")
+    COMMANDS = ("run", "inspect", "tokenize", "perplexity", "bench", "devices", "plan", "cache")
 
     def test_help_and_version(self):
         everything = self.fine("--help").out

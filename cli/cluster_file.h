@@ -1,0 +1,15 @@
+// A file that describes a cluster: docs/cli.md, `potluck plan`.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "partition/profiles.h"
+
+namespace potluck::cli {
+
+// InvalidArgument in one line that names the file and the device or link; keys that are not known
+// are errors. The result is valid (partition::Validate).
+absl::StatusOr<partition::ClusterProfile> ReadClusterFile(const std::string& path);
+
+}  // namespace potluck::cli
