@@ -336,19 +336,32 @@ std::string Coordinator::Urgency(const Hosted& hosted) const {
   return "";
 }
 
-bool Coordinator::WaitsForNamedWorkers(const Hosted& hosted) const {
-  if (hosted.epochs > 0 || now() - hosted.loaded_at >= options_.wait_for_workers) return false;
-  return std::ranges::any_of(hosted.wish.layers, [&](const partition::LayerWish& wish) {
-    return std::ranges::none_of(membership_.members(), [&](const auto& entry) {
-      const Member& member = entry.second;
-      const auto is_named = [&](const wire::DeviceProfile& device) {
-        return wish.name == DeviceId(entry.first, device.device);
-      };
-      return member.state(now()) == MemberState::kReady &&
-             (member.hello.name == wish.name || entry.first == wish.name ||
-              std::ranges::any_of(member.hello.devices, is_named));
+absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
+  if (hosted.epochs > 0) return absl::ZeroDuration();
+  const auto is_here = [&](const auto& fits) {
+    return std::ranges::any_of(membership_.members(), [&](const auto& entry) {
+      return entry.second.state(now()) == MemberState::kReady && fits(entry.second);
     });
-  });
+  };
+  const auto has_device = [](const Member& member, const std::string& id) {
+    return std::ranges::any_of(member.hello.devices, [&](const wire::DeviceProfile& device) {
+      return id == DeviceId(member.hello.worker, device.device);
+    });
+  };
+  absl::Duration until;
+  for (const partition::LayerWish& wish : hosted.wish.layers) {
+    const bool here = is_here([&](const Member& member) {
+      return member.hello.name == wish.name || member.hello.worker == wish.name ||
+             has_device(member, wish.name);
+    });
+    if (!here) until = hosted.loaded_at + options_.wait_for_workers;
+  }
+  for (const partition::Placement& placement : hosted.wish.previous) {
+    const bool here =
+        is_here([&](const Member& member) { return has_device(member, placement.device_id); });
+    if (!here) until = std::max(until, hosted.loaded_at + options_.wait_for_return);
+  }
+  return until;
 }
 
 partition::ClusterProfile Coordinator::Profile() const {
@@ -404,9 +417,9 @@ void Coordinator::Plan(Hosted& hosted) {
     PlanSoon(kImproveEvery - (now() - hosted.planned_at));
     return;
   }
-  if (WaitsForNamedWorkers(hosted)) {
-    hosted.trouble = absl::UnavailableError("waiting for the workers that --layers names");
-    PlanSoon(options_.wait_for_workers - (now() - hosted.loaded_at));
+  if (const absl::Duration until = WaitsUntil(hosted); now() < until) {
+    hosted.trouble = absl::UnavailableError("waiting for the workers that are to hold it");
+    PlanSoon(until - now());
     return;
   }
   absl::StatusOr<partition::InstancePlan> plan =

@@ -32,6 +32,8 @@ struct CoordinatorOptions {
   // How long a first plan waits for workers that its split names, and running requests for a
   // cluster that can hold their model again.
   absl::Duration wait_for_workers = absl::Seconds(60);
+  // How long a first plan waits for workers that had the model in an earlier life.
+  absl::Duration wait_for_return = absl::Seconds(30);
 };
 
 // What happens to a request; all calls are tasks of the executor, the last one is OnFinished or
@@ -60,8 +62,9 @@ class Coordinator final : public wire::LinkAcceptor,
 
   wire::LinkHandler& OnLink(wire::LinkKind kind, std::unique_ptr<wire::Link> link) override;
 
-  // Plans and loads it as soon as the workers can carry it. `wish.model` and its context are what
-  // `model` names; ids are the coordinator's.
+  // Plans and loads it as soon as the workers can carry it; ids are the coordinator's. Where
+  // `wish.previous` says that an earlier life of this coordinator had it on some devices, those are
+  // waited for, for a while.
   absl::StatusOr<model::InstanceId> Load(InstanceModel model, partition::InstanceWish wish);
   absl::Status Unload(model::InstanceId instance);
 
@@ -133,7 +136,8 @@ class Coordinator final : public wire::LinkAcceptor,
   void Plan(Hosted& hosted);
   // What makes a plan for it urgent; empty: nothing does.
   std::string Urgency(const Hosted& hosted) const;
-  bool WaitsForNamedWorkers(const Hosted& hosted) const;
+  // Until when a first plan waits for workers that are not here; the past where it need not.
+  absl::Duration WaitsUntil(const Hosted& hosted) const;
   partition::Occupancy OccupiedByOthers(const Hosted& hosted) const;
   partition::ClusterProfile ProfileFor(const Hosted& hosted) const;
   partition::InstanceWish WishOf(const Hosted& hosted) const;

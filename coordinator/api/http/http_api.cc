@@ -139,7 +139,8 @@ void HttpApi::Models(std::shared_ptr<HttpExchange> exchange) {
     data.push_back({{"id", served.model->name},
                     {"object", "model"},
                     {"created", options_.unix_time()},
-                    {"owned_by", "potluck"}});
+                    {"owned_by", "potluck"},
+                    {"meta", {{"has_chat_template", served.model->text.has_chat_template()}}}});
   }
   RespondJson(*exchange, {{"object", "list"}, {"data", std::move(data)}});
 }
@@ -237,15 +238,29 @@ void HttpApi::AnswerDone(HttpExchange& exchange, const absl::Status& status) {
   }
 }
 
-void HttpApi::Load(LoadRequest request, std::function<void(const absl::Status&)> done) {
+std::vector<HttpApi::Loaded> HttpApi::loaded() const {
+  std::vector<Loaded> loaded;
+  for (const Instance* instance : coordinator_.instances()) {
+    const auto found = served_.find(instance->model().id);
+    if (found == served_.end()) continue;
+    const Pipeline* pipeline = instance->pipeline();
+    loaded.push_back({found->second.request,
+                      pipeline == nullptr ? found->second.previous : pipeline->plan.placements()});
+  }
+  return loaded;
+}
+
+void HttpApi::Load(LoadRequest request, std::vector<partition::Placement> previous,
+                   std::function<void(const absl::Status&)> done) {
   auto path = options_.find_model(request.model);
   if (!path.ok()) return done(path.status());
+  request.model = *path;
   auto layers = partition::ParseLayerWishes(request.layers);
   if (!request.layers.empty() && !layers.ok()) return done(layers.status());
   ++num_opening_;
   library_.Open(*path, [this, alive = std::weak_ptr(alive_), request = std::move(request),
                         wishes = request.layers.empty() ? partition::LayerWishes() : *layers,
-                        done = std::move(done)](auto opened) {
+                        previous = std::move(previous), done = std::move(done)](auto opened) {
     if (alive.expired()) return;
     --num_opening_;
     if (!opened.ok()) return done(opened.status());
@@ -258,6 +273,7 @@ void HttpApi::Load(LoadRequest request, std::function<void(const absl::Status&)>
     wish.spread = request.spread;
     wish.layers = wishes;
     wish.copies = request.copies;
+    wish.previous = previous;
     InstanceModel instance;
     instance.name = model->name;
     instance.manifest = model->manifest.bytes;
@@ -268,7 +284,7 @@ void HttpApi::Load(LoadRequest request, std::function<void(const absl::Status&)>
     instance.scheduled.window = model->window;
     instance.scheduled.context_length = model->shape.context_length;
     const auto id = coordinator_.Load(std::move(instance), std::move(wish));
-    if (id.ok()) served_[*id] = {model, *id};
+    if (id.ok()) served_[*id] = {model, *id, request, previous};
     done(id.status());
   });
 }
@@ -276,7 +292,7 @@ void HttpApi::Load(LoadRequest request, std::function<void(const absl::Status&)>
 void HttpApi::LoadModel(std::shared_ptr<HttpExchange> exchange) {
   auto request = ParseLoadRequest(exchange->request().body);
   if (!request.ok()) return RespondError(*exchange, request.status());
-  Load(*std::move(request),
+  Load(*std::move(request), {},
        [this, exchange](const absl::Status& status) { AnswerDone(*exchange, status); });
 }
 

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/civil_time.h"
@@ -47,8 +48,15 @@ class HttpApi {
 
   void Handle(std::shared_ptr<HttpExchange> exchange);
   // Also for a program's own start. Tells `done` when it is known and its workers are being asked,
-  // or why it cannot be.
-  void Load(LoadRequest request, std::function<void(const absl::Status&)> done);
+  // or why it cannot be. `previous`: where it ran in an earlier life of this coordinator.
+  void Load(LoadRequest request, std::vector<partition::Placement> previous,
+            std::function<void(const absl::Status&)> done);
+  // What is loaded, how, and where.
+  struct Loaded {
+    LoadRequest request;
+    std::vector<partition::Placement> placements;
+  };
+  std::vector<Loaded> loaded() const;
   // Models that are still being opened do not count as ready.
   bool ready() const;
 
@@ -56,6 +64,8 @@ class HttpApi {
   struct Served {
     std::shared_ptr<const ServedModel> model;
     model::InstanceId instance = 0;
+    LoadRequest request;  // its model is a path
+    std::vector<partition::Placement> previous;
   };
   using Route = void (HttpApi::*)(std::shared_ptr<HttpExchange>);
   static const std::map<std::string, Route>& Routes();

@@ -1,0 +1,335 @@
+#include "tests/sim/sim_world.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "wire/version.h"
+
+namespace potluck::sim {
+namespace {
+
+// Hashes travel as hidden rows: four exact 16-bit numbers each.
+constexpr size_t kRow = 4;
+
+std::vector<float> RowsOf(const std::vector<uint64_t>& hashes) {
+  std::vector<float> rows;
+  for (const uint64_t hash : hashes) {
+    for (size_t i = 0; i < kRow; ++i)
+      rows.push_back(static_cast<float>((hash >> (16 * i)) & 0xffff));
+  }
+  return rows;
+}
+
+std::vector<uint64_t> HashesOf(const wire::StageFrame& frame) {
+  std::vector<uint64_t> hashes(frame.step.tokens.size(), 0);
+  for (size_t i = 0; i < hashes.size() * kRow && i < frame.hidden.size(); ++i)
+    hashes[i / kRow] |= static_cast<uint64_t>(frame.hidden[i]) << (16 * (i % kRow));
+  return hashes;
+}
+
+// Runs frames one after another on a coordinator::FakeStage.
+class SimRunner final : public worker::StageRunner {
+ public:
+  SimRunner(const wire::Prepare& plan, int64_t window, std::string who, Executor& executor,
+            StageWorld& world)
+      : plan_(plan),
+        who_(std::move(who)),
+        executor_(executor),
+        world_(world),
+        stage_(plan.kv_capacity, plan.max_sequences, window) {
+    ++world_.alive;
+  }
+  ~SimRunner() override { --world_.alive; }
+
+  void Run(wire::StageFrame frame,
+           absl::AnyInvocable<void(absl::StatusOr<worker::StageOutput>)> done) override {
+    Later([this, frame = std::move(frame), done = std::move(done)]() mutable {
+      done(RunNow(frame));
+    });
+  }
+
+  void Commit(
+      std::vector<wire::Commit::Sequence> sequences,
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<wire::SequenceLength>>)> done) override {
+    Later([this, sequences = std::move(sequences), done = std::move(done)]() mutable {
+      failed_ = false;
+      done(stage_.Commit(sequences));
+    });
+  }
+
+ private:
+  void Later(Executor::Task task) {
+    const absl::Duration now = executor_.clock().SinceStart();
+    free_at_ = std::max(free_at_, now) + world_.step_time;
+    executor_.PostAfter(free_at_ - now,
+                        [alive = std::weak_ptr(alive_), run = std::move(task)]() mutable {
+                          if (!alive.expired()) run();
+                        });
+  }
+
+  absl::StatusOr<worker::StageOutput> RunNow(const wire::StageFrame& frame) {
+    // What follows a failed step need not fit any more; nobody counts on it before the next Commit.
+    if (failed_) return absl::FailedPreconditionError("a step has failed before");
+    if (world_.on_step) {
+      absl::Status fault = world_.on_step();
+      failed_ = !fault.ok();
+      if (failed_) return fault;
+    }
+    std::vector<uint64_t> hashes = HashesOf(frame);
+    std::string error;
+    if (!stage_.Run(frame, hashes, error)) {
+      world_.errors.push_back(absl::StrCat(who_, ", epoch ", frame.step.epoch.number, ", step ",
+                                           frame.step.number, ": ", error));
+      return absl::InternalError(error);
+    }
+    ++world_.steps_by_worker[who_];
+    worker::StageOutput output;
+    output.computing_seconds = absl::ToDoubleSeconds(world_.step_time);
+    if (plan_.stage + 1 < plan_.num_stages) {
+      output.hidden = RowsOf(hashes);
+      return output;
+    }
+    for (size_t i = 0; i < hashes.size(); ++i) {
+      const model::StepToken& token = frame.step.tokens[i];
+      if (token.wanted != model::Wanted::kSample) continue;
+      const uint64_t seed = stage_.start_of(token.sequence).sampling.seed;
+      output.tokens.push_back({.sequence = token.sequence,
+                               .position = token.position + 1,
+                               .id = coordinator::PickToken(hashes[i], seed)});
+    }
+    return output;
+  }
+
+  const wire::Prepare plan_;
+  const std::string who_;
+  Executor& executor_;
+  StageWorld& world_;
+  coordinator::FakeStage stage_;
+  bool failed_ = false;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  absl::Duration free_at_;
+};
+
+}  // namespace
+
+class SimWorld::Loader final : public worker::StageLoader {
+ public:
+  Loader(std::string who, int64_t window, Executor& executor, StageWorld& world)
+      : who_(std::move(who)), window_(window), executor_(executor), world_(world) {}
+
+  std::unique_ptr<Loading> Load(
+      const wire::Prepare& plan, absl::AnyInvocable<void(double fraction)> on_progress,
+      absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<worker::StageRunner>>)> done)
+      override {
+    auto loading = std::make_unique<Pretending>();
+    executor_.PostAfter(world_.load_time / 2, [alive = std::weak_ptr(loading->alive),
+                                               tell = std::move(on_progress)]() mutable {
+      if (!alive.expired()) tell(0.5);
+    });
+    executor_.PostAfter(world_.load_time, [this, plan, alive = std::weak_ptr(loading->alive),
+                                           tell = std::move(done)]() mutable {
+      if (alive.expired()) return;
+      absl::Status fault = world_.on_load ? world_.on_load() : absl::OkStatus();
+      if (fault.ok()) {
+        tell(std::make_unique<SimRunner>(plan, window_, who_, executor_, world_));
+      } else {
+        tell(fault);
+      }
+    });
+    return loading;
+  }
+
+ private:
+  struct Pretending final : Loading {
+    std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+  };
+  const std::string who_;
+  const int64_t window_;
+  Executor& executor_;
+  StageWorld& world_;
+};
+
+// Nobody fetches weights here.
+class SimWorld::NoWeights final : public wire::LinkAcceptor, public wire::LinkHandler {
+ public:
+  wire::LinkHandler& OnLink(wire::LinkKind, std::unique_ptr<wire::Link> link) override {
+    link->Close(absl::UnimplementedError("there are no weights here"));
+    return *this;
+  }
+  void OnMessage(wire::Message) override {}
+  void OnClosed(absl::Status) override {}
+};
+
+wire::Passage SimFaults::OnDial(const wire::WorkerId& from, const wire::WorkerId& to,
+                                wire::LinkKind) {
+  wire::Passage passage;
+  passage.delay = black_holes.contains({from, to}) ? absl::Seconds(5) : delay;
+  if (refused.contains({from, to}) || black_holes.contains({from, to}))
+    passage.broken = absl::UnavailableError("unreachable");
+  return passage;
+}
+
+wire::Passage SimFaults::OnMessage(const wire::WorkerId& from, const wire::WorkerId& to,
+                                   wire::LinkKind, const wire::Message&) {
+  wire::Passage passage;
+  passage.delay = black_holes.contains({from, to}) ? absl::InfiniteDuration() : delay;
+  passage.bytes_per_second = 1e9;
+  return passage;
+}
+
+SimWorld::SimWorld(const SimModel& model) : model_(model), weights_(std::make_unique<NoWeights>()) {
+  coordinator_transport =
+      network.AddNode(wire::kCoordinator, {"coordinator:7071"}, *coordinator_executor);
+  coordinator = std::make_unique<coordinator::Coordinator>(
+      coordinator::CoordinatorOptions{
+          .version = wire::OurVersion("sim"), .term = 1, .cluster = "sim", .host = "coordinator"},
+      *coordinator_executor, *weights_);
+  coordinator_transport->Listen(*coordinator);
+}
+
+SimWorld::~SimWorld() {
+  for (const auto& [name, worker] : workers_) Kill(name);
+  coordinator_executor->Stop();
+  coordinator_transport->Vanish();
+}
+
+void SimWorld::AddWorker(const std::string& name, const SimWorkerOptions& options) {
+  auto worker = std::make_unique<SimWorker>();
+  worker->options = options;
+  workers_[name] = std::move(worker);
+  Start(name);
+}
+
+void SimWorld::Start(const std::string& name) {
+  SimWorker& added = *workers_.at(name);
+  const SimWorkerOptions& with = added.options;
+  added.process = ++num_processes_;
+  added.left = false;
+  added.executor = time.MakeExecutor();
+  std::vector<std::string> addresses;
+  if (with.reachable) addresses.push_back(absl::StrCat(name, ":7080"));
+  added.transport = network.AddNode(name, addresses, *added.executor);
+  added.loader = std::make_unique<Loader>(name, model_.window, *added.executor, stages);
+  worker::WorkerOptions options;
+  options.hello.version = wire::OurVersion("sim");
+  options.hello.worker = options.hello.name = name;
+  options.hello.process = added.process;
+  options.hello.host = with.host.empty() ? name : with.host;
+  options.hello.addresses = addresses;
+  wire::DeviceProfile device{.device = "cpu", .backend = "cpu", .numerics_class = "cpu-1"};
+  device.memory_bytes = device.free_memory_bytes = with.memory_bytes;
+  for (const kernels::DType dtype : {kernels::DType::kF16, kernels::DType::kQ8_0})
+    device.rates.push_back({dtype, with.bytes_per_second, 100 * with.bytes_per_second});
+  options.hello.devices.push_back(device);
+  options.coordinator_addresses = {"coordinator:7071"};
+  options.seed = added.process;
+  worker::WorkerEvents events;
+  events.left = [&added] { added.left = true; };
+  added.worker = std::make_unique<worker::Worker>(options, events, *added.executor,
+                                                  *added.transport, *added.loader);
+  added.transport->Listen(*added.worker);
+  added.worker->Start();
+}
+
+void SimWorld::Kill(const std::string& name, bool silently) {
+  SimWorker& gone = *workers_.at(name);
+  if (gone.worker == nullptr) return;
+  gone.executor->Stop();
+  gone.transport->Vanish(silently ? absl::InfiniteDuration() : absl::ZeroDuration());
+  gone.worker.reset();
+  gone.loader.reset();
+  gone.transport.reset();
+}
+
+void SimWorld::Restart(const std::string& name) {
+  Kill(name);
+  Start(name);
+}
+
+std::vector<std::string> SimWorld::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, worker] : workers_) names.push_back(name);
+  return names;
+}
+
+void SimWorld::Load(bool spread, const partition::LayerWishes& layers) {
+  partition::InstanceWish wish;
+  wish.model.name = "hash";
+  wish.model.model_dim = 4;
+  wish.model.head_dim = 4;
+  wish.model.context_length = model_.context_length;
+  for (int64_t i = 0; i < model_.num_layers; ++i) {
+    partition::LayerShape layer;
+    layer.weights.push_back(
+        {.dtype = kernels::DType::kQ8_0,
+         .held_bytes = model_.layer_bytes,
+         .operations_per_token = 2.0 * static_cast<double>(model_.layer_bytes)});
+    layer.window = model_.window;
+    layer.kv_values = 32;
+    wish.model.layers.push_back(layer);
+  }
+  wish.model.embedding.dtype = wish.model.head.dtype = kernels::DType::kQ8_0;
+  wish.context_length = model_.context_length;
+  wish.parallel = model_.parallel;
+  wish.max_step_tokens = 64;
+  wish.spread = spread;
+  wish.layers = layers;
+  coordinator::InstanceModel model;
+  model.name = "hash";
+  model.max_step_tokens = wish.max_step_tokens;
+  model.windowed = model_.window > 0;
+  model.scheduled.context_length = model_.context_length;
+  model.scheduled.vocab_size = coordinator::kFakeVocab;
+  model.scheduled.window = model_.window;
+  const auto id = coordinator->Load(std::move(model), std::move(wish));
+  if (!id.ok()) {
+    stages.errors.push_back(id.status().ToString());
+    return;
+  }
+  instance_id = *id;
+}
+
+SimRequest& SimWorld::Submit(int64_t prompt_length, int64_t max_tokens, uint64_t seed) {
+  requests.push_back(std::make_unique<SimRequest>());
+  SimRequest& request = *requests.back();
+  std::mt19937_64 random(seed);
+  for (int64_t i = 0; i < prompt_length; ++i) {
+    // Many prompts begin alike.
+    const uint64_t word = i < 40 ? static_cast<uint64_t>(i) : random();
+    request.request.prompt.push_back(static_cast<model::TokenId>(word % coordinator::kFakeVocab));
+  }
+  request.request.sampling.seed = seed;
+  request.request.max_tokens = max_tokens;
+  request.request.end_tokens = {7};
+  auto id = coordinator->Submit(instance_id, request.request, request);
+  if (id.ok()) {
+    request.id = *id;
+  } else {
+    request.failed = id.status();
+  }
+  return request;
+}
+
+void SimWorld::Cancel(SimRequest& request) {
+  if (request.ended()) return;
+  request.cancelled = true;
+  coordinator->Cancel(*request.id);
+}
+
+std::vector<model::TokenId> SimWorld::Expected(const SimRequest& request) const {
+  return coordinator::ReferenceAnswer(request.request, model_.context_length);
+}
+
+bool SimWorld::ready() const { return !coordinator->instances().empty() && instance().ready(); }
+
+std::vector<std::string> SimWorld::Stages() const {
+  std::vector<std::string> workers;
+  if (instance().pipeline() == nullptr) return workers;
+  for (const partition::StagePlan& stage : instance().pipeline()->plan.stages)
+    workers.push_back(stage.worker_id);
+  return workers;
+}
+
+}  // namespace potluck::sim

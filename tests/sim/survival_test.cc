@@ -1,0 +1,218 @@
+// What a home does to a cluster, one thing at a time.
+#include <gtest/gtest.h>
+
+#include "tests/sim/sim_world.h"
+
+namespace potluck::sim {
+namespace {
+
+class SurvivalTest : public testing::Test {
+ protected:
+  void Start(int num_workers, const SimModel& model = {}) {
+    world.emplace(model);
+    for (int i = 0; i < num_workers; ++i) world->AddWorker("w" + std::to_string(i));
+    world->Load();
+    ASSERT_TRUE(world->RunUntil([&] { return all_serve(num_workers); }));
+  }
+  bool all_serve(size_t num_workers) const {
+    return world->ready() && world->Stages().size() == num_workers;
+  }
+  // A few requests in the midst of their answers.
+  void Generate(int count = 4) {
+    std::vector<SimRequest*> added;
+    for (int i = 0; i < count; ++i) added.push_back(&world->Submit(30 + 20 * i, 150, 1000 + i));
+    world->Run(absl::Milliseconds(800));
+    for (const SimRequest* request : added) {
+      ASSERT_FALSE(request->tokens.empty());
+      ASSERT_FALSE(request->ended());
+    }
+  }
+  void ExpectAllFinish(absl::Duration limit = absl::Minutes(3)) {
+    const bool ended = world->RunUntil(
+        [&] {
+          return std::ranges::all_of(world->requests, [](const auto& r) { return r->ended(); });
+        },
+        limit);
+    EXPECT_TRUE(ended);
+    for (const auto& request : world->requests) {
+      EXPECT_TRUE(request->finished) << request->failed;
+      EXPECT_EQ(request->tokens, world->Expected(*request));
+    }
+    EXPECT_EQ(world->stages.errors, std::vector<std::string>());
+  }
+  std::optional<SimWorld> world;
+};
+
+TEST_F(SurvivalTest, OneWorkerAnswers) {
+  Start(1);
+  Generate();
+  ExpectAllFinish();
+}
+
+TEST_F(SurvivalTest, AllWorkersShareTheLayersWhereTheyAreToBeSpread) {
+  Start(5);
+  Generate();
+  ExpectAllFinish();
+  EXPECT_EQ(world->stages.steps_by_worker.size(), 5);
+}
+
+TEST_F(SurvivalTest, AKilledStageIsReplacedAndNoTokenIsLost) {
+  for (int victim = 0; victim < 3; ++victim) {
+    SCOPED_TRACE(victim);
+    Start(3);
+    Generate();
+    const std::string name = world->Stages()[victim];
+    world->Kill(name);
+    ExpectAllFinish();
+    EXPECT_EQ(world->coordinator->counters().workers_lost, 1);
+    EXPECT_EQ(world->Stages().size(), 2);
+  }
+}
+
+TEST_F(SurvivalTest, APulledPlugIsNoticedByItsSilence) {
+  Start(3);
+  Generate();
+  world->Kill(world->Stages()[1], /*silently=*/true);
+  ExpectAllFinish();
+  EXPECT_EQ(world->coordinator->counters().workers_lost, 1);
+}
+
+TEST_F(SurvivalTest, AFrozenWorkerIsReplacedAndMayReturn) {
+  Start(3);
+  Generate();
+  const std::string frozen = world->Stages()[1];
+  world->Freeze(frozen);
+  ExpectAllFinish();
+  world->Thaw(frozen);
+  EXPECT_TRUE(world->RunUntil([&] { return all_serve(3); }));
+  Generate();
+  ExpectAllFinish();
+}
+
+TEST_F(SurvivalTest, WithoutEnoughDevicesStreamsWaitAndGoOn) {
+  SimModel model;
+  model.layer_bytes = int64_t{500} << 20;
+  Start(2, model);
+  Generate();
+  const std::string lost = world->Stages()[1];
+  world->Kill(lost);
+  world->Run(absl::Seconds(20));
+  EXPECT_FALSE(world->ready());
+  EXPECT_EQ(world->Submit(10, 5, 1).failed.code(), absl::StatusCode::kUnavailable);
+  world->requests.pop_back();
+  world->Restart(lost);
+  ExpectAllFinish();
+}
+
+TEST_F(SurvivalTest, WithoutEnoughDevicesForLongStreamsEndInAnError) {
+  SimModel model;
+  model.layer_bytes = int64_t{500} << 20;
+  Start(2, model);
+  Generate();
+  world->Kill(world->Stages()[1]);
+  world->Run(absl::Seconds(80));
+  for (const auto& request : world->requests)
+    EXPECT_EQ(request->failed.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(SurvivalTest, AWorkerThatLeavesIsWaitedFor) {
+  Start(3);
+  Generate();
+  const std::string leaving = world->Stages()[1];
+  world->worker(leaving).Leave();
+  EXPECT_TRUE(world->RunUntil([&] { return world->HasLeft(leaving); }, absl::Seconds(10)));
+  world->Kill(leaving);
+  ExpectAllFinish();
+  EXPECT_EQ(world->coordinator->counters().workers_lost, 0);
+}
+
+TEST_F(SurvivalTest, APausedWorkerGetsItsMachineBackAndTakesPartAgain) {
+  Start(3);
+  Generate();
+  const std::string paused = world->Stages()[0];
+  world->worker(paused).Pause(true);
+  ExpectAllFinish();
+  EXPECT_EQ(std::ranges::count(world->Stages(), paused), 0);
+  world->worker(paused).Pause(false);
+  EXPECT_TRUE(world->RunUntil([&] { return all_serve(3); }));
+}
+
+TEST_F(SurvivalTest, ANewWorkerIsTakenInWhileOthersStream) {
+  Start(2);
+  Generate();
+  world->AddWorker("late");
+  ExpectAllFinish();
+  EXPECT_TRUE(world->RunUntil([&] { return all_serve(3); }));
+}
+
+TEST_F(SurvivalTest, ABrokenLinkBetweenTwoLiveWorkersIsGoneAround) {
+  Start(3);
+  Generate();
+  const std::vector<std::string> stages = world->Stages();
+  for (size_t i = 0; i + 1 < stages.size(); ++i) {
+    world->faults.refused.insert({stages[i], stages[i + 1]});
+    world->faults.refused.insert({stages[i + 1], stages[i]});
+    world->network.BreakLinks(stages[i], stages[i + 1], absl::UnavailableError("cut"));
+  }
+  ExpectAllFinish();
+  EXPECT_EQ(world->coordinator->counters().workers_lost, 0);
+}
+
+TEST_F(SurvivalTest, WorkersThatNobodyCanDialAreRelayed) {
+  world.emplace();
+  for (const char* name : {"a", "b", "c"}) world->AddWorker(name, {.reachable = false});
+  world->Load();
+  ASSERT_TRUE(world->RunUntil([&] { return all_serve(3); }));
+  Generate();
+  ExpectAllFinish();
+}
+
+TEST_F(SurvivalTest, AStageThatMakesNoProgressIsReplaced) {
+  Start(3);
+  Generate();
+  // Steps vanish between two stages, and nobody is told.
+  const std::vector<std::string> stages = world->Stages();
+  world->faults.black_holes.insert({stages[0], stages[1]});
+  ExpectAllFinish(absl::Minutes(10));
+}
+
+TEST_F(SurvivalTest, CancelledRequestsLeaveNothingBehind) {
+  Start(2);
+  Generate();
+  world->Cancel(*world->requests[1]);
+  world->Cancel(*world->requests[2]);
+  world->Run(absl::Seconds(60));
+  EXPECT_TRUE(world->requests[0]->finished);
+  EXPECT_TRUE(world->requests[3]->finished);
+  EXPECT_EQ(world->instance().scheduler().num_active(), 0);
+  EXPECT_EQ(world->instance().scheduler().num_waiting(), 0);
+  ASSERT_TRUE(world->coordinator->Unload(world->instance_id).ok());
+  world->Run(absl::Seconds(5));
+  EXPECT_EQ(world->stages.alive, 0);
+}
+
+TEST_F(SurvivalTest, TheSplitThatAPersonWishesForIsCarriedOut) {
+  world.emplace();
+  world->Load(false, {{"b", 0, 3}, {"a", 4, 11}});
+  world->AddWorker("a");
+  world->Run(absl::Seconds(10));
+  EXPECT_FALSE(world->ready());
+  world->AddWorker("b");
+  ASSERT_TRUE(world->RunUntil([&] { return world->ready(); }));
+  EXPECT_EQ(world->Stages(), (std::vector<std::string>{"b", "a"}));
+}
+
+TEST_F(SurvivalTest, AWorkerWithoutRoomIsShunned) {
+  world.emplace();
+  for (int i = 0; i < 3; ++i) world->AddWorker("w" + std::to_string(i));
+  int loads = 0;
+  world->stages.on_load = [&] {
+    return ++loads == 1 ? absl::ResourceExhaustedError("no room") : absl::OkStatus();
+  };
+  world->Load();
+  ASSERT_TRUE(world->RunUntil([&] { return world->ready(); }, absl::Seconds(20)));
+  EXPECT_EQ(world->Stages().size(), 2);
+}
+
+}  // namespace
+}  // namespace potluck::sim
