@@ -129,7 +129,7 @@ TEST_F(EpochsTest, TheOldEpochServesWhileTheNewOneLoads) {
 
 TEST_F(EpochsTest, TheFenceDropsWhatWaitsAndWaitsForWhatRuns) {
   world_.Run();
-  worker_.loader->step_time = absl::Milliseconds(200);
+  worker_.loader->pace.step = absl::Milliseconds(200);
   world_.Begin(1, 1, {"w1"});
   world_.Run();
   for (int i = 0; i < 6; ++i)
@@ -172,7 +172,7 @@ TEST_F(EpochsTest, CommitKeepsWhatIsNamedTellsItAgainAndNumbersRestart) {
   ASSERT_EQ(held.size(), 2u);
   EXPECT_EQ(held[0].length, 7);
   EXPECT_EQ(held[1].length, 0);
-  EXPECT_FALSE(worker_.loader->logs[0]->lengths.contains(41));
+  EXPECT_EQ(worker_.loader->logs[0]->Length(41), -1);
   world_.Say("w1", WorkerWorld::CommitFor(1, 2, {{40, 1}}));
   world_.Run(kMoment);
   ASSERT_EQ(AllCommitted().size(), 3u);
@@ -257,12 +257,12 @@ TEST_F(EpochsTest, TwoInstancesDoNotTouchEachOther) {
   world_.Data("w1").link->Send(WorkerWorld::FrameFor(1, 5, 1, 40, 0, 3));
   world_.Data("w1").link->Send(WorkerWorld::FrameFor(2, 1, 1, 40, 0, 8));
   world_.Run();
-  EXPECT_EQ(worker_.loader->logs[0]->lengths.at(40), 3);
-  EXPECT_EQ(worker_.loader->logs[1]->lengths.at(40), 8);
+  EXPECT_EQ(worker_.loader->logs[0]->Length(40), 3);
+  EXPECT_EQ(worker_.loader->logs[1]->Length(40), 8);
   world_.Say("w1", wire::Release{.instance = 2, .epoch = {1, 1}});
   world_.Data("w1").link->Send(WorkerWorld::FrameFor(1, 5, 2, 40, 3));
   world_.Run();
-  EXPECT_EQ(worker_.loader->logs[0]->lengths.at(40), 4);
+  EXPECT_EQ(worker_.loader->logs[0]->Length(40), 4);
   EXPECT_EQ(worker_.loader->logs[1]->alive, 0);
 }
 
@@ -286,7 +286,7 @@ TEST_F(EpochsTest, AbsurdPlansAreRefusedInWords) {
 
 TEST_F(EpochsTest, NewerFencesReplaceOlderOnesThatStillWait) {
   world_.Run();
-  worker_.loader->step_time = absl::Milliseconds(200);
+  worker_.loader->pace.step = absl::Milliseconds(200);
   world_.Begin(1, 1, {"w1"});
   world_.Run();
   world_.Data("w1").link->Send(WorkerWorld::FrameFor(1, 1, 1, 40, 0));

@@ -1,10 +1,13 @@
-// Stages that compute nothing: they remember how many positions each sequence holds, take as long
-// as a test says, and pass on rows from which a test can see who made them.
+// Stages that compute nothing: they remember each sequence's text, take as long as a test says, and
+// pass on rows that depend on all of the text before. A stage refuses rows of another text than its
+// own, and the last one answers words that depend on the whole text: a stage that has lost, doubled
+// or mixed up a token cannot hide it.
 #pragma once
 
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,20 +17,44 @@
 
 namespace potluck::worker {
 
+using Text = std::vector<model::TokenId>;
+
+// FNV-1a, with a shift, so that high bits depend on all.
+inline uint64_t DigestOf(std::span<const model::TokenId> text) {
+  uint64_t digest = 0xcbf29ce484222325;
+  for (const model::TokenId token : text) {
+    digest = (digest ^ static_cast<uint64_t>(token)) * 0x100000001b3;
+    digest ^= digest >> 29;
+  }
+  return digest;
+}
+inline model::TokenId WordAfter(std::span<const model::TokenId> text) {
+  return static_cast<model::TokenId>(DigestOf(text) % 30011);
+}
+
 // What a test looks at, also after the runner has gone.
 struct PretendLog {
+  // Positions whose KV is there; -1: there is no such sequence.
+  int32_t Length(model::SequenceId sequence) const {
+    const auto found = texts.find(sequence);
+    return found == texts.end() ? -1 : static_cast<int32_t>(found->second.size());
+  }
   int alive = 0;
-  int64_t num_run = 0;
-  std::map<model::SequenceId, int32_t> lengths;
+  int64_t num_run = 0, num_tokens = 0;
+  std::map<model::SequenceId, Text> texts;
 };
 
-// Answers each frame after `step_time`, one after another. The rows it passes on are one longer
-// than those it got; a last stage answers token 1000 + position for each wanted one.
+struct PretendPace {
+  absl::Duration load = absl::Milliseconds(100), step = absl::Milliseconds(10);
+  size_t padding = 0;  // numbers after the rows that a stage passes on, which nobody reads
+};
+
+// Answers each frame after `pace.step`, one after another. A row is one number here.
 class PretendRunner final : public StageRunner {
  public:
-  PretendRunner(const wire::Prepare& plan, Executor& executor, absl::Duration step_time,
+  PretendRunner(const wire::Prepare& plan, Executor& executor, const PretendPace& pace,
                 std::shared_ptr<PretendLog> log)
-      : plan_(plan), executor_(executor), step_time_(step_time), log_(std::move(log)) {
+      : plan_(plan), executor_(executor), pace_(pace), log_(std::move(log)) {
     ++log_->alive;
   }
   ~PretendRunner() override { --log_->alive; }
@@ -43,19 +70,19 @@ class PretendRunner final : public StageRunner {
       std::vector<wire::Commit::Sequence> sequences,
       absl::AnyInvocable<void(absl::StatusOr<std::vector<wire::SequenceLength>>)> done) override {
     Later([this, sequences = std::move(sequences), done = std::move(done)]() mutable {
-      std::map<model::SequenceId, int32_t> kept;
+      std::map<model::SequenceId, Text> kept;
       std::vector<wire::SequenceLength> held;
       for (const auto& [start, length] : sequences) {
         if (length < 0) {
           done(absl::InvalidArgumentError("a length below 0"));
           return;
         }
-        const auto known = log_->lengths.find(start.sequence);
-        const int32_t now = known == log_->lengths.end() ? 0 : std::min(known->second, length);
-        kept[start.sequence] = now;
-        held.push_back({start.sequence, now});
+        Text& text = kept[start.sequence];
+        text = std::move(log_->texts[start.sequence]);
+        text.resize(std::min(text.size(), static_cast<size_t>(length)));
+        held.push_back({start.sequence, static_cast<int32_t>(text.size())});
       }
-      log_->lengths = std::move(kept);
+      log_->texts = std::move(kept);
       done(std::move(held));
     });
   }
@@ -63,7 +90,7 @@ class PretendRunner final : public StageRunner {
  private:
   void Later(Executor::Task task) {
     const absl::Duration now = executor_.clock().SinceStart();
-    free_at_ = std::max(free_at_, now) + step_time_;
+    free_at_ = std::max(free_at_, now) + pace_.step;
     executor_.PostAfter(free_at_ - now,
                         [alive = std::weak_ptr(alive_), run = std::move(task)]() mutable {
                           if (!alive.expired()) run();
@@ -71,41 +98,56 @@ class PretendRunner final : public StageRunner {
   }
 
   absl::StatusOr<StageOutput> RunNow(const wire::StageFrame& frame) {
-    for (const wire::StageCommand& command : frame.commands) {
-      if (const auto* begin = std::get_if<wire::BeginCommand>(&command)) {
-        log_->lengths[begin->start.sequence] = begin->fork_length;
-      } else if (const auto* trim = std::get_if<model::TrimCommand>(&command)) {
-        log_->lengths[trim->sequence] = trim->length;
-      } else if (const auto* free = std::get_if<model::FreeCommand>(&command)) {
-        log_->lengths.erase(free->sequence);
+    for (const wire::StageCommand& command : frame.commands) Apply(command);
+    auto texts = log_->texts;  // an error changes nothing
+    StageOutput output;
+    for (size_t i = 0; i < frame.step.tokens.size(); ++i) {
+      const model::StepToken& token = frame.step.tokens[i];
+      const auto text = texts.find(token.sequence);
+      if (text == texts.end() || std::ssize(text->second) != token.position)
+        return absl::NotFoundError("no such place");
+      text->second.push_back(token.id);
+      const auto row = static_cast<float>(DigestOf(text->second) >> 40);  // exact
+      if (plan_.stage > 0 && (i >= frame.hidden.size() || frame.hidden[i] != row))
+        return absl::DataLossError("rows of another text");
+      if (plan_.stage + 1 < plan_.num_stages) {
+        output.hidden.push_back(row);
+      } else if (token.wanted == model::Wanted::kSample) {
+        output.tokens.push_back({.sequence = token.sequence,
+                                 .position = token.position + 1,
+                                 .id = WordAfter(text->second),
+                                 .logprobs = {}});
       }
     }
-    for (const model::StepToken& token : frame.step.tokens) {
-      const auto known = log_->lengths.find(token.sequence);
-      if (known == log_->lengths.end() || known->second != token.position)
-        return absl::NotFoundError("no such place");
-      ++known->second;
-    }
+    log_->texts = std::move(texts);
     ++log_->num_run;
-    StageOutput output;
-    output.computing_seconds = absl::ToDoubleSeconds(step_time_);
-    if (plan_.stage + 1 < plan_.num_stages) {
-      output.hidden.assign(frame.hidden.size() + 1, static_cast<float>(plan_.stage));
-      return output;
-    }
-    for (const model::StepToken& token : frame.step.tokens) {
-      if (token.wanted != model::Wanted::kSample) continue;
-      output.tokens.push_back({.sequence = token.sequence,
-                               .position = token.position + 1,
-                               .id = 1000 + token.position,
-                               .logprobs = {}});
-    }
+    log_->num_tokens += std::ssize(frame.step.tokens);
+    if (plan_.stage + 1 < plan_.num_stages)
+      output.hidden.resize(output.hidden.size() + pace_.padding);
+    output.computing_seconds = absl::ToDoubleSeconds(pace_.step);
     return output;
+  }
+
+  void Apply(const wire::StageCommand& command) {
+    if (const auto* begin = std::get_if<wire::BeginCommand>(&command)) {
+      Text text;
+      if (const auto from = log_->texts.find(begin->fork_from); from != log_->texts.end()) {
+        text = from->second;
+        text.resize(std::min(text.size(), static_cast<size_t>(std::max(0, begin->fork_length))));
+      }
+      log_->texts[begin->start.sequence] = std::move(text);
+    } else if (const auto* trim = std::get_if<model::TrimCommand>(&command)) {
+      const auto text = log_->texts.find(trim->sequence);
+      if (text != log_->texts.end() && trim->length >= 0)
+        text->second.resize(std::min(text->second.size(), static_cast<size_t>(trim->length)));
+    } else if (const auto* free = std::get_if<model::FreeCommand>(&command)) {
+      log_->texts.erase(free->sequence);
+    }
   }
 
   const wire::Prepare plan_;
   Executor& executor_;
-  const absl::Duration step_time_;
+  const PretendPace pace_;
   const std::shared_ptr<PretendLog> log_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   absl::Duration free_at_;
@@ -121,11 +163,11 @@ class PretendLoader final : public StageLoader {
     ++num_loads;
     auto loading = std::make_unique<Pretending>();
     loadings_.push_back(loading->alive);
-    executor_.PostAfter(load_time / 2, [alive = std::weak_ptr(loading->alive),
+    executor_.PostAfter(pace.load / 2, [alive = std::weak_ptr(loading->alive),
                                         tell = std::move(on_progress)]() mutable {
       if (!alive.expired()) tell(0.5);
     });
-    executor_.PostAfter(load_time, [this, plan, alive = std::weak_ptr(loading->alive),
+    executor_.PostAfter(pace.load, [this, plan, alive = std::weak_ptr(loading->alive),
                                     tell = std::move(done)]() mutable {
       if (alive.expired()) return;
       if (!error.ok()) {
@@ -134,12 +176,12 @@ class PretendLoader final : public StageLoader {
       }
       auto log = std::make_shared<PretendLog>();
       logs.push_back(log);
-      tell(std::make_unique<PretendRunner>(plan, executor_, step_time, std::move(log)));
+      tell(std::make_unique<PretendRunner>(plan, executor_, pace, std::move(log)));
     });
     return loading;
   }
 
-  absl::Duration load_time = absl::Milliseconds(100), step_time = absl::Milliseconds(10);
+  PretendPace pace;  // of what is loaded from now on
   absl::Status error;
   int num_loads = 0;
   std::vector<std::shared_ptr<PretendLog>> logs;

@@ -5,8 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
-
+#include "tests/worker/random_faults.h"
 #include "tests/worker/worker_world.h"
 
 namespace potluck::worker {
@@ -15,42 +14,6 @@ namespace {
 constexpr int64_t kUntouched = 100;  // the storm names instances 1 to 3
 constexpr int64_t kSequence = 40;    // the storm names it, too
 constexpr int kMessages = 400, kMessagesUntilCalm = 40;
-
-class Dice {
- public:
-  explicit Dice(uint64_t seed) : random_(seed) {}
-  int64_t Pick(int64_t from, int64_t to) {
-    return std::uniform_int_distribution<int64_t>(from, to)(random_);
-  }
-  bool OneIn(int64_t n) { return Pick(1, n) == 1; }
-
- private:
-  std::mt19937_64 random_;
-};
-
-class RandomFaults final : public wire::FaultModel {
- public:
-  explicit RandomFaults(Dice& dice) : dice_(dice) {}
-  wire::Passage OnDial(const wire::WorkerId&, const wire::WorkerId&, wire::LinkKind) override {
-    return Draw(5);
-  }
-  wire::Passage OnMessage(const wire::WorkerId&, const wire::WorkerId&, wire::LinkKind,
-                          const wire::Message&) override {
-    return Draw(300);
-  }
-  bool calm = true;
-
- private:
-  wire::Passage Draw(int64_t broken_one_in) {
-    wire::Passage passage;
-    passage.delay = absl::Milliseconds(1);
-    if (calm) return passage;
-    passage.delay = absl::Milliseconds(dice_.Pick(0, 30));
-    if (dice_.OneIn(broken_one_in)) passage.broken = absl::UnavailableError("drawn");
-    return passage;
-  }
-  Dice& dice_;
-};
 
 wire::Message ControlMessage(Dice& dice) {
   const int64_t instance = dice.Pick(1, 3), epoch = dice.Pick(1, 6);
@@ -169,10 +132,7 @@ class Storm {
     EXPECT_EQ(mine, 1);
   }
 
-  int32_t Held() const {
-    const auto found = log_->lengths.find(kSequence);
-    return found == log_->lengths.end() ? 0 : found->second;
-  }
+  int32_t Held() const { return std::max(0, log_->Length(kSequence)); }
 
   void HoldNothingLeftBehind() {
     for (int64_t instance = 1; instance <= 3; ++instance)

@@ -88,6 +88,7 @@ struct ScriptedFaults final : wire::FaultModel {
 };
 
 struct SimulatedWorker {
+  wire::WorkerId id;
   std::unique_ptr<SimulatedExecutor> executor;
   std::unique_ptr<wire::MemoryTransport> transport;
   std::unique_ptr<PretendLoader> loader;
@@ -110,6 +111,7 @@ class WorkerWorld {
   SimulatedWorker& AddWorker(const wire::WorkerId& id, const std::string& address = "") {
     workers.push_back(std::make_unique<SimulatedWorker>());
     SimulatedWorker& added = *workers.back();
+    added.id = id;
     added.executor = time.MakeExecutor();
     added.transport = network.AddNode(id, {address.empty() ? absl::StrCat(id, ":7080") : address},
                                       *added.executor);
@@ -117,7 +119,7 @@ class WorkerWorld {
     WorkerOptions options;
     options.hello.worker = id;
     options.hello.name = id;
-    options.hello.process = 7;
+    options.hello.process = 6 + workers.size();
     options.coordinator_addresses = {"coordinator:7071"};
     options.seed = workers.size();
     WorkerEvents events;
@@ -130,6 +132,25 @@ class WorkerWorld {
     added.transport->Listen(*added.worker);
     added.worker->Start();
     return added;
+  }
+
+  // The newest process of that id.
+  SimulatedWorker& Find(const wire::WorkerId& id) {
+    return **std::find_if(workers.rbegin(), workers.rend(),
+                          [&](const auto& worker) { return worker->id == id; });
+  }
+  // kill -9. It may be added again: another process with the same id.
+  void Kill(const wire::WorkerId& id) {
+    SimulatedWorker& killed = Find(id);
+    killed.executor->Stop();
+    killed.transport->Vanish();
+    killed.worker.reset();
+  }
+  // No process of workers holds a stage, or loads one.
+  bool NothingHeld() const {
+    return std::ranges::all_of(workers, [](const auto& worker) {
+      return worker->loader->NumAlive() == 0 && worker->loader->NumLoading() == 0;
+    });
   }
 
   void Run(absl::Duration period = absl::Seconds(1)) { time.RunFor(period); }
