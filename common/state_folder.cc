@@ -12,9 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/files.h"
 #include "common/status_macros.h"
-#include "common/text.h"
 
 namespace potluck {
 namespace {
@@ -36,11 +34,13 @@ absl::Status MakeFolder(const std::string& base, const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) return FolderError(errno, "read the state folder", path);
   if (!S_ISDIR(info.st_mode)) return FolderError(ENOTDIR, "use as state folder", path);
-  if (info.st_uid != geteuid() || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+  if (info.st_uid != geteuid()) {
     return absl::PermissionDeniedError(
-        absl::StrCat("the state folder ", path,
-                     " is another user's, or others may write into it: its keys would not be safe",
-                     kAdvice, ", or run: chmod go-w ", path));
+        absl::StrCat("the state folder ", path, " is another user's", kAdvice));
+  }
+  if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    return absl::PermissionDeniedError(absl::StrCat("others may look into the state folder ", path,
+                                                    ", which has keys: run: chmod 700 ", path));
   }
   return absl::OkStatus();
 }
@@ -85,24 +85,6 @@ StateFolder& StateFolder::operator=(StateFolder&& other) noexcept {
 
 StateFolder::~StateFolder() {
   if (lock_ >= 0) close(lock_);
-}
-
-std::string StateFolder::PathOf(std::string_view name) const {
-  return absl::StrCat(path_, "/", ToAbsl(name));
-}
-
-absl::StatusOr<std::string> StateFolder::ReadSecret(std::string_view name) const {
-  const std::string path = PathOf(name);
-  struct stat info;
-  if (stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("others may read ", path, ", which is secret: run: chmod 600 ", path));
-  }
-  return ReadFile(path, kMostSecretBytes);
-}
-
-absl::Status StateFolder::WriteSecret(std::string_view name, std::string_view bytes) const {
-  return WriteFileAtomically(PathOf(name), bytes);  // which makes files of mode 0600
 }
 
 }  // namespace potluck
