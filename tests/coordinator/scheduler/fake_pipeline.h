@@ -104,6 +104,7 @@ class FakePipeline {
   uint64_t poisoned_ = 0;
   absl::Status fail_next_;
   bool broken_ = false;
+  bool told_ = false;  // that it is broken
 };
 
 }  // namespace potluck::coordinator

@@ -266,7 +266,7 @@ class Life {
 class SchedulerLives : public testing::TestWithParam<Options> {};
 
 TEST_P(SchedulerLives, EveryRequestEndsInItsTokens) {
-  constexpr uint64_t kSeeds = 40;
+  constexpr uint64_t kSeeds = 20;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Life(seed, GetParam()).Run();
