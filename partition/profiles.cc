@@ -14,11 +14,6 @@ namespace {
 
 constexpr size_t kMaxIdLength = 200;
 constexpr size_t kMaxLinks = 2 * (kMaxDevices + 1) * kMaxDevices;
-// Beyond any hardware, and small enough that no sum of times or bytes overflows.
-constexpr double kMostPerSecond = 1e18;
-constexpr double kLeastPerSecond = 1;
-constexpr double kLongestSeconds = 60;
-constexpr int64_t kMostBytes = int64_t{1} << 50;
 
 absl::Status CheckId(const std::string& id, absl::string_view what) {
   if (id.empty()) return absl::InvalidArgumentError(absl::StrCat(what, " has no id"));
@@ -63,9 +58,10 @@ absl::Status CheckMemory(const DeviceProfile& device, absl::string_view where) {
       {device.memory_limit_bytes, "memory limit (bytes)"},
       {device.free_disk_bytes, "free disk (bytes)"}};
   for (const auto& [bytes, what] : sizes) {
-    if (bytes >= 0 && bytes <= kMostBytes) continue;
+    if (bytes >= 0 && bytes <= kMostProfileBytes) continue;
     return absl::InvalidArgumentError(absl::StrCat(where, " says that its ", what, " is ", bytes,
-                                                   ": from 0 to ", kMostBytes, " is expected"));
+                                                   ": from 0 to ", kMostProfileBytes,
+                                                   " is expected"));
   }
   if (device.free_memory_bytes <= device.total_memory_bytes) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(where, " says that ", device.free_memory_bytes,

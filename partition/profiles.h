@@ -65,6 +65,10 @@ struct ClusterProfile {
 };
 
 inline constexpr int kMaxDevices = 64;
+// Beyond any hardware, and small enough that no sum of times or bytes overflows.
+inline constexpr int64_t kMostProfileBytes = int64_t{1} << 50;
+inline constexpr double kLeastPerSecond = 1, kMostPerSecond = 1e18;
+inline constexpr double kLongestSeconds = 60;
 
 // InvalidArgument, naming the device or link, for numbers that are NaN, negative or absurd, ids
 // that are missing or double, devices of one worker on two hosts, links of unknown workers.

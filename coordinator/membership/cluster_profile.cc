@@ -52,9 +52,9 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
   profile.free_memory_bytes =
       std::clamp<int64_t>(std::max<int64_t>(free, 0) + ours, 0,
                           std::max(device.free_memory_bytes, std::min(ours, device.memory_bytes)));
-  profile.free_disk_bytes =
-      std::max<int64_t>(0, member.heartbeat.number > 0 ? member.heartbeat.disk_free_bytes
-                                                       : member.hello.disk_free_bytes);
+  profile.free_disk_bytes = std::clamp<int64_t>(
+      member.heartbeat.number > 0 ? member.heartbeat.disk_free_bytes : member.hello.disk_free_bytes,
+      0, partition::kMostProfileBytes);
   profile.availability = AvailabilityOf(member.state(now));
   return profile;
 }
@@ -102,10 +102,13 @@ partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Memb
     for (const auto& [to, link] : links) {
       // Where only the other one dials, that one has measured it; where neither can, it is relayed.
       if (!link.reachable || link.bytes_per_second <= 0 || !has_device(to)) continue;
-      cluster.links.push_back({.from = id,
-                               .to = to,
-                               .round_trip_seconds = link.round_trip_seconds,
-                               .bytes_per_second = link.bytes_per_second});
+      cluster.links.push_back(
+          {.from = id,
+           .to = to,
+           .round_trip_seconds =
+               std::clamp(link.round_trip_seconds, 0.0, partition::kLongestSeconds),
+           .bytes_per_second = std::clamp(link.bytes_per_second, partition::kLeastPerSecond,
+                                          partition::kMostPerSecond)});
     }
   }
   return cluster;

@@ -8,6 +8,7 @@
 #include "common/files.h"
 #include "common/status_macros.h"
 #include "model/bounded_json.h"
+#include "partition/profiles.h"
 
 namespace potluck::worker {
 namespace {
@@ -16,8 +17,6 @@ using model::FindKey;
 using model::Json;
 
 constexpr uint64_t kMostFileBytes = 64 << 10;
-// As partition::Validate has them: what a peer would refuse is not worth keeping.
-constexpr double kLeastPerSecond = 1, kMostPerSecond = 1e18, kLongestSeconds = 60;
 
 absl::Status Wrong(const std::string& path, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
@@ -29,8 +28,9 @@ std::optional<kernels::DType> FormatCalled(const std::optional<std::string>& nam
   return std::nullopt;
 }
 
+// What the planner would refuse is not worth keeping.
 bool IsRate(std::optional<double> rate) {
-  return rate && *rate >= kLeastPerSecond && *rate <= kMostPerSecond;
+  return rate && *rate >= partition::kLeastPerSecond && *rate <= partition::kMostPerSecond;
 }
 
 std::optional<wire::DeviceProfile::Rate> ReadRate(const Json& json) {
@@ -52,7 +52,7 @@ absl::StatusOr<KernelSpeeds> ReadSpeeds(const std::string& path, const SpeedKey&
     return absl::NotFoundError(absl::StrCat(path, " is of another device, driver or version"));
   KernelSpeeds speeds;
   const auto overhead = model::NumberValue(FindKey(json, "step_overhead_seconds"));
-  if (!overhead || !(*overhead >= 0 && *overhead <= kLongestSeconds))
+  if (!overhead || !(*overhead >= 0 && *overhead <= partition::kLongestSeconds))
     return Wrong(path, "its overhead is none");
   speeds.step_overhead_seconds = *overhead;
   const Json* rates = FindKey(json, "rates");
