@@ -16,7 +16,6 @@ namespace potluck::wire {
 namespace {
 
 constexpr int kSerialBytes = 16;
-constexpr size_t kMaxRequestBytes = 4096;
 
 // Never asks a person for a password.
 int NoPassword(char*, int, int, void*) { return -1; }
@@ -98,12 +97,22 @@ absl::StatusOr<CertificatePtr> ReadCertificate(const std::string& pem) {
   return certificate;
 }
 
+std::vector<CertificatePtr> ReadCertificates(const std::string& pem) {
+  const BioPtr in = ReadingBio(pem);
+  std::vector<CertificatePtr> certificates;
+  for (;;) {
+    CertificatePtr next(PEM_read_bio_X509(in.get(), nullptr, NoPassword, nullptr));
+    if (!next || X509_get0_pubkey(next.get()) == nullptr) break;
+    certificates.push_back(std::move(next));
+  }
+  ERR_clear_error();
+  return certificates;
+}
+
 absl::StatusOr<KeyPtr> ReadCertificateRequest(const std::string& der) {
   const auto* begin = reinterpret_cast<const unsigned char*>(der.data());
   const unsigned char* at = begin;
-  RequestPtr request;
-  if (der.size() <= kMaxRequestBytes)
-    request.reset(d2i_X509_REQ(nullptr, &at, static_cast<long>(der.size())));
+  const RequestPtr request(d2i_X509_REQ(nullptr, &at, static_cast<long>(der.size())));
   KeyPtr key(request ? X509_REQ_get_pubkey(request.get()) : nullptr);
   const bool good = key && at == begin + der.size() && IsP256(*key) &&
                     X509_REQ_verify(request.get(), key.get()) == 1;

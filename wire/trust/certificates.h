@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -13,6 +14,7 @@ namespace potluck::wire {
 // InvalidArgument where the PEM text holds none. Encrypted keys are refused.
 absl::StatusOr<KeyPtr> ReadPrivateKey(const std::string& pem);
 absl::StatusOr<CertificatePtr> ReadCertificate(const std::string& pem);  // the first
+std::vector<CertificatePtr> ReadCertificates(const std::string& pem);    // all, up to the first bad
 // PKCS #10, DER, from a stranger. InvalidArgument unless it is one, whole, for a key of ECDSA over
 // P-256, with a good signature by that key. Nothing else in it is looked at.
 absl::StatusOr<KeyPtr> ReadCertificateRequest(const std::string& der);

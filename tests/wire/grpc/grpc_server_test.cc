@@ -1,0 +1,203 @@
+// What strangers and bad peers get from a server, and how much a slow one may cost.
+#include "wire/grpc/grpc_server.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "grpc/support/time.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "potluck/v1/cluster.grpc.pb.h"
+#include "tests/wire/links/link_world.h"
+#include "tests/wire/testing/test_cluster.h"
+#include "wire/grpc/codec.h"
+#include "wire/grpc/credentials.h"
+#include "wire/grpc/grpc_transport.h"
+
+namespace potluck::wire {
+namespace {
+
+class GrpcServerTest : public ::testing::Test {
+ protected:
+  GrpcServerTest() {
+    server_executor_.RunAndWait([&] {
+      auto server = GrpcServer::Start(
+          server_executor_, acceptor_,
+          {.identity = coordinator_,
+           .addresses = {"127.0.0.1:0"},
+           .admit = [this](const WorkerId& id) {
+             return id == banned_ ? absl::PermissionDeniedError("banned") : absl::OkStatus();
+           }});
+      ASSERT_TRUE(server.ok()) << server.status();
+      server_ = *std::move(server);
+    });
+    executor_.RunAndWait([&] { transport_ = std::make_unique<GrpcTransport>(executor_, worker_); });
+  }
+  ~GrpcServerTest() override {
+    executor_.RunAndWait([&] {
+      link_.reset();
+      transport_.reset();
+    });
+    server_executor_.RunAndWait([&] {
+      server_.reset();
+      acceptor_.taken.clear();
+    });
+  }
+
+  std::string target() const { return "ipv4:" + server_->addresses()[0]; }
+  void Dial() {
+    executor_.RunAndWait([&] {
+      link_ = transport_->Dial(kCoordinator, server_->addresses(), LinkKind::kData, handler_);
+    });
+  }
+  bool UntilTaken(size_t count) {
+    return happenings_.WaitUntil(server_executor_, [&] { return acceptor_.taken.size() == count; });
+  }
+  // What a stream of that channel ends with, once it has sent `frame`.
+  static grpc::Status SendRaw(const std::shared_ptr<grpc::Channel>& channel, const v1::Frame& frame,
+                              v1::Frame* answer = nullptr) {
+    grpc::ClientContext context;
+    context.set_deadline(
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(30, GPR_TIMESPAN)));
+    const auto stream = v1::Stage::NewStub(channel)->Data(&context);
+    stream->Write(frame);
+    v1::Frame received;
+    while (stream->Read(&received))
+      if (answer != nullptr) *answer = received;
+    return stream->Finish();
+  }
+
+  Happenings happenings_;
+  const TestCluster cluster_;
+  const TlsIdentity coordinator_ = cluster_.NewCoordinator(), worker_ = cluster_.NewWorker();
+  WorkerId banned_;
+  Acceptor acceptor_{happenings_};
+  Recorder handler_{happenings_};
+  ThreadExecutor executor_, server_executor_;
+  std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<GrpcTransport> transport_;
+  std::unique_ptr<Link> link_;
+};
+
+TEST_F(GrpcServerTest, StrangersGetNoLink) {
+  v1::Frame frame;
+  frame.mutable_ping()->set_number(1);
+  const auto bare = SendRaw(MakeJoinChannel(coordinator_.authority, target()), frame);
+  EXPECT_EQ(bare.error_code(), grpc::StatusCode::UNAUTHENTICATED) << bare.error_message();
+
+  TlsIdentity forged = TestCluster().NewWorker();  // of another authority
+  forged.authority = coordinator_.authority;
+  EXPECT_FALSE(SendRaw(MakeChannel(forged, kCoordinator, target()), frame).ok());
+
+  EXPECT_FALSE(
+      SendRaw(grpc::CreateChannel(target(), grpc::InsecureChannelCredentials()), frame).ok());
+  // And the same with a good certificate gets through.
+  Dial();
+  EXPECT_TRUE(UntilTaken(1));
+}
+
+TEST_F(GrpcServerTest, AMemberMayBeTurnedAway) {
+  server_executor_.RunAndWait([&] { banned_ = worker_.id; });
+  Dial();
+  ASSERT_TRUE(happenings_.WaitUntil(executor_, [&] { return handler_.num_closed == 1; }));
+  executor_.RunAndWait([&] { EXPECT_EQ(handler_.closed, absl::PermissionDeniedError("banned")); });
+  server_executor_.RunAndWait([&] { EXPECT_TRUE(acceptor_.taken.empty()); });
+}
+
+TEST_F(GrpcServerTest, NonsenseClosesTheLinkAndIsNamed) {
+  v1::Frame frame, answer;
+  frame.mutable_may_leave();
+  frame.set_bulk("x");  // that does not belong to it
+  SendRaw(MakeChannel(worker_, kCoordinator, target()), frame, &answer);
+  EXPECT_EQ(answer.goodbye().code(), static_cast<int>(absl::StatusCode::kInvalidArgument))
+      << answer.ShortDebugString();
+  ASSERT_TRUE(happenings_.WaitUntil(server_executor_, [&] {
+    return acceptor_.taken.size() == 1 && acceptor_.taken[0].handler->num_closed == 1;
+  }));
+  server_executor_.RunAndWait([&] {
+    EXPECT_EQ(acceptor_.taken[0].handler->closed.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(acceptor_.taken[0].handler->others.empty());
+  });
+}
+
+TEST_F(GrpcServerTest, AFrameThatIsTooLargeEndsTheLink) {
+  v1::Frame frame;
+  frame.mutable_ping()->set_number(1);
+  frame.set_bulk(std::string(2 * kMaxFrameBytes, 'x'));
+  grpc::ChannelArguments options;
+  options.SetSslTargetNameOverride(TlsName(kCoordinator));
+  options.SetMaxSendMessageSize(-1);
+  const auto channel = grpc::CreateCustomChannel(
+      target(), grpc::SslCredentials({worker_.authority, worker_.private_key, worker_.certificate}),
+      options);
+  EXPECT_FALSE(SendRaw(channel, frame).ok());
+  ASSERT_TRUE(happenings_.WaitUntil(server_executor_, [&] {
+    return acceptor_.taken.size() == 1 && acceptor_.taken[0].handler->num_closed == 1;
+  }));
+  server_executor_.RunAndWait([&] { EXPECT_TRUE(acceptor_.taken[0].handler->numbers.empty()); });
+}
+
+// While the server's logic takes nothing, the sender is told to wait, and is heard again when the
+// logic goes on; nothing is lost.
+TEST_F(GrpcServerTest, ASlowReaderStopsTheWriter) {
+  Dial();
+  ASSERT_TRUE(UntilTaken(1));
+  std::promise<void> go_on;
+  server_executor_.Post([held = go_on.get_future().share()] { held.wait(); });
+  int64_t sent = 0;
+  bool writable = true;
+  // More than both sides and the connection between may hold; far from what closes the link.
+  while (writable && sent < 200) {
+    executor_.RunAndWait([&] { writable = link_->Send(Numbered(sent++, size_t{1} << 20)); });
+  }
+  EXPECT_FALSE(writable);
+  EXPECT_LT(sent, 100);
+  executor_.RunAndWait([&] { EXPECT_EQ(handler_.writable, 0); });
+  go_on.set_value();
+  EXPECT_TRUE(happenings_.WaitUntil(executor_, [&] { return handler_.writable == 1; }));
+  EXPECT_TRUE(happenings_.WaitUntil(server_executor_, [&] {
+    return acceptor_.taken[0].handler->numbers.size() == static_cast<size_t>(sent);
+  }));
+}
+
+TEST_F(GrpcServerTest, WhoSendsOnRegardlessLosesTheLink) {
+  Dial();
+  ASSERT_TRUE(UntilTaken(1));
+  std::promise<void> go_on;
+  server_executor_.Post([held = go_on.get_future().share()] { held.wait(); });
+  for (int i = 0; i < 150; ++i)
+    executor_.RunAndWait([&] { link_->Send(Numbered(i, size_t{1} << 20)); });
+  EXPECT_TRUE(happenings_.WaitUntil(executor_, [&] { return handler_.num_closed == 1; }));
+  executor_.RunAndWait(
+      [&] { EXPECT_EQ(handler_.closed.code(), absl::StatusCode::kResourceExhausted); });
+  go_on.set_value();
+}
+
+TEST_F(GrpcServerTest, HostsAreFoundByName) {
+  std::string address = server_->addresses()[0];
+  address.replace(0, address.find(':'), "localhost");
+  executor_.RunAndWait(
+      [&] { link_ = transport_->Dial(kCoordinator, {address}, LinkKind::kControl, handler_); });
+  EXPECT_TRUE(UntilTaken(1));
+}
+
+TEST_F(GrpcServerTest, SaysThatAPortIsTaken) {
+  server_executor_.RunAndWait([&] {
+    const auto second =
+        GrpcServer::Start(server_executor_, acceptor_,
+                          {.identity = coordinator_, .addresses = {server_->addresses()[0]}});
+    EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable) << second.status();
+    const auto nonsense = GrpcServer::Start(server_executor_, acceptor_,
+                                            {.identity = coordinator_, .addresses = {"x"}});
+    EXPECT_EQ(nonsense.status().code(), absl::StatusCode::kInvalidArgument) << nonsense.status();
+  });
+}
+
+}  // namespace
+}  // namespace potluck::wire
