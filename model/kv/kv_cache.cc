@@ -151,6 +151,18 @@ absl::StatusOr<int32_t> KvCache::Length(SequenceId sequence) const {
   return found->second->length();
 }
 
+absl::StatusOr<std::span<const TokenId>> KvCache::Tokens(SequenceId sequence) const {
+  const auto found = sequences_.find(sequence);
+  if (found == sequences_.end()) return NoSequence(sequence);
+  return std::span<const TokenId>(found->second->tokens);
+}
+
+std::vector<SequenceId> KvCache::Sequences() const {
+  std::vector<SequenceId> ids;
+  for (const auto& [id, sequence] : sequences_) ids.push_back(id);
+  return ids;
+}
+
 // --- Steps ---------------------------------------------------------------------------------------
 
 absl::Status KvCache::Place(const Step& step) {

@@ -74,6 +74,10 @@ class KvCache {
 
   // Committed tokens, or NotFound.
   absl::StatusOr<int32_t> Length(SequenceId sequence) const;
+  // Their ids, or NotFound. Valid until the sequence changes.
+  absl::StatusOr<std::span<const TokenId>> Tokens(SequenceId sequence) const;
+  // All that have begun and are not freed, in no order.
+  std::vector<SequenceId> Sequences() const;
 
   kernels::KvPoolView pool(int64_t layer) const;
   const kernels::KvIndex& index(int64_t layer) const { return kinds_[kind_of_layer_[layer]].index; }

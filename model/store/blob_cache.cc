@@ -102,6 +102,35 @@ absl::Status BlobCache::MakeRoom(uint64_t wanted_bytes, CacheFolder::Tally& tall
   POTLUCK_ASSIGN_OR_RETURN(const Candidates candidates, FindCandidates());
   tally.used_bytes = candidates.evictable_bytes + candidates.held_bytes;
   // Nothing is thrown away in vain.
+  POTLUCK_RETURN_IF_ERROR(CheckRoom(wanted_bytes, free_bytes, candidates));
+  for (const CacheFolder::Entry& entry : candidates.evictable) {
+    if (fits()) break;
+    if (unlink(entry.path.c_str()) != 0) continue;
+    tally.used_bytes -= entry.size_bytes;
+    POTLUCK_ASSIGN_OR_RETURN(free_bytes, FreeBytes());
+  }
+  if (fits()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the disk of ", folder(), " stays at ", MiB(free_bytes),
+                   " free, whatever the cache gives up; make room on it"));
+}
+
+absl::Status BlobCache::CheckRoom(std::span<const Blob* const> blobs) {
+  POTLUCK_ASSIGN_OR_RETURN(const CacheFolder::Lock lock, folder_->Acquire());
+  POTLUCK_ASSIGN_OR_RETURN(const uint64_t free_bytes, FreeBytes());
+  POTLUCK_ASSIGN_OR_RETURN(const Candidates candidates, FindCandidates());
+  std::unordered_set<Sha256Digest> have_room;  // partial blobs have theirs
+  for (const CacheFolder::Entry& entry : candidates.held) have_room.insert(entry.id);
+  uint64_t wanted_bytes = 0;
+  for (const Blob* blob : blobs) {
+    if (!have_room.contains(blob->id)) wanted_bytes += blob->size_bytes;
+  }
+  return CheckRoom(wanted_bytes, free_bytes, candidates);
+}
+
+absl::Status BlobCache::CheckRoom(uint64_t wanted_bytes, uint64_t free_bytes,
+                                  const Candidates& candidates) const {
+  const uint64_t wanted_free = wanted_bytes + options_.min_free_bytes;
   if (candidates.held_bytes + wanted_bytes > options_.max_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the cache ", folder(), " may hold ", MiB(options_.max_bytes), " and ",
@@ -115,16 +144,7 @@ absl::Status BlobCache::MakeRoom(uint64_t wanted_bytes, CacheFolder::Tally& tall
                      ", but ", MiB(wanted_bytes), " are needed and ", MiB(options_.min_free_bytes),
                      " stay free; make room on the disk, or name another folder (--cache-dir)"));
   }
-  for (const CacheFolder::Entry& entry : candidates.evictable) {
-    if (fits()) break;
-    if (unlink(entry.path.c_str()) != 0) continue;
-    tally.used_bytes -= entry.size_bytes;
-    POTLUCK_ASSIGN_OR_RETURN(free_bytes, FreeBytes());
-  }
-  if (fits()) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the disk of ", folder(), " stays at ", MiB(free_bytes),
-                   " free, whatever the cache gives up; make room on it"));
+  return absl::OkStatus();
 }
 
 bool BlobCache::Has(const Blob& blob) const {

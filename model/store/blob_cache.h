@@ -135,6 +135,10 @@ class BlobCache : public std::enable_shared_from_this<BlobCache> {
   // the size limit or the disk has no room.
   absl::StatusOr<std::shared_ptr<BlobWriter>> Write(const Blob& blob, bool beside_others = false);
 
+  // Whether these blobs, which are pinned and not here, would all find room. ResourceExhausted,
+  // with the numbers, where they would not; nothing is evicted or kept free.
+  absl::Status CheckRoom(std::span<const Blob* const> blobs);
+
   // The whole blob, mapped. Counts as a use. NotFound where it is not here. Keep it pinned while it
   // is mapped, else its room on the disk is in use and counted as free.
   absl::StatusOr<std::shared_ptr<const MappedFile>> Map(const Blob& blob);
@@ -165,6 +169,8 @@ class BlobCache : public std::enable_shared_from_this<BlobCache> {
   absl::Status Reserve(const Blob& blob, int file, const std::string& path, bool is_new,
                        CacheFolder::Tally& tally);
   absl::StatusOr<Candidates> FindCandidates() const;
+  absl::Status CheckRoom(uint64_t wanted_bytes, uint64_t free_bytes,
+                         const Candidates& candidates) const;
   absl::Status MakeRoom(uint64_t wanted_bytes, CacheFolder::Tally& tally);
   CacheFolder::Tally TallyNow() const;
   int64_t Stamp(CacheFolder::Tally& tally) const;

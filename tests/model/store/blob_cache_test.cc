@@ -252,6 +252,24 @@ TEST_F(BlobCacheTest, EvictsTheLongestUnusedThatNobodyPins) {
   EXPECT_TRUE(Put(*cache, large).ok());
 }
 
+TEST_F(BlobCacheTest, KnowsBeforehandWhatFits) {
+  const auto cache = Open(Options(/*max_bytes=*/5000));
+  ASSERT_TRUE(Put(*cache, Content(4000, 0)).ok());  // may go
+  const std::string begun = Content(2000, 1);
+  const Blob blobs[] = {BlobOf(Bytes(begun)), BlobOf(Bytes(Content(3000, 2))),
+                        BlobOf(Bytes(Content(1, 3)))};
+  const Blob* wanted[] = {&blobs[0], &blobs[1], &blobs[2]};
+  const auto pin = cache->Pin({blobs[0].id, blobs[1].id, blobs[2].id});
+  ASSERT_TRUE(pin.ok()) << pin.status();
+  EXPECT_TRUE(cache->CheckRoom(std::span(wanted).first(2)).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(cache->CheckRoom(wanted)));
+  // What has been begun has its room, and counts once.
+  { ASSERT_TRUE(cache->Write(blobs[0]).ok()); }
+  EXPECT_TRUE(cache->CheckRoom(std::span(wanted).first(2)).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(cache->CheckRoom(wanted)));
+  EXPECT_FALSE(cache->Has(BlobOf(Bytes(Content(4000, 0)))));
+}
+
 TEST_F(BlobCacheTest, LeavesRoomOnTheDisk) {
   uint64_t disk = 10'000;
   BlobCacheOptions options = Options();

@@ -1,0 +1,183 @@
+#include "worker/stage/frame_runner.h"
+
+#include <algorithm>
+#include <unordered_set>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace potluck::worker {
+namespace {
+
+using model::Step;
+using model::StepToken;
+using model::TokenKind;
+using model::Wanted;
+
+}  // namespace
+
+absl::StatusOr<StageOutput> FrameRunner::Run(const wire::StageFrame& frame) {
+  for (const wire::StageCommand& command : frame.commands) POTLUCK_RETURN_IF_ERROR(Apply(command));
+  StageOutput output;
+  const Step& step = frame.step;
+  if (step.tokens.empty()) return output;
+  POTLUCK_RETURN_IF_ERROR(CheckWanted(step));
+  POTLUCK_ASSIGN_OR_RETURN(const Lengths before, LengthsOf(step));
+  POTLUCK_RETURN_IF_ERROR(stage_.Run(step, frame.hidden));
+  absl::Status status;
+  if (is_last_) {
+    status = SampleAll(step, output.tokens);
+  } else {
+    output.hidden.resize(step.tokens.size() * stage_.config().model_dim);
+    status = stage_.ReadHidden(output.hidden);
+  }
+  if (status.ok()) return output;
+  // A step without a result has not been.
+  for (const auto& [sequence, length] : before)
+    stage_.kv().Apply(model::TrimCommand{sequence, length}).IgnoreError();
+  return status;
+}
+
+absl::Status FrameRunner::Apply(const wire::StageCommand& command) {
+  if (const auto* begin = std::get_if<wire::BeginCommand>(&command)) return Begin(*begin);
+  if (const auto* trim = std::get_if<model::TrimCommand>(&command)) return stage_.kv().Apply(*trim);
+  if (const auto* accept = std::get_if<model::AcceptCommand>(&command))
+    return stage_.kv().Apply(*accept);
+  const auto& free = std::get<model::FreeCommand>(command);
+  starts_.erase(free.sequence);
+  return stage_.kv().Apply(free);
+}
+
+absl::Status FrameRunner::Begin(const wire::BeginCommand& command) {
+  const wire::SequenceStart& start = command.start;
+  POTLUCK_RETURN_IF_ERROR(CheckStart(start));
+  if (command.fork_length == 0) {
+    POTLUCK_RETURN_IF_ERROR(stage_.kv().Begin(start.sequence, {}).status());
+  } else {
+    POTLUCK_RETURN_IF_ERROR(stage_.kv().Apply(
+        model::ForkCommand{command.fork_from, start.sequence, command.fork_length}));
+  }
+  if (is_last_) starts_.insert_or_assign(start.sequence, start);
+  return absl::OkStatus();
+}
+
+absl::Status FrameRunner::CheckStart(const wire::SequenceStart& start) const {
+  if (start.prompt_length < 0 || start.choice < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("sequence ", start.sequence,
+                                                   " begins with a prompt of ", start.prompt_length,
+                                                   " tokens and choice ", start.choice));
+  }
+  return model::CheckSampling(start.sampling, stage_.config().vocab_size);
+}
+
+absl::Status FrameRunner::CheckWanted(const Step& step) const {
+  for (const StepToken& token : step.tokens) {
+    if (token.wanted == Wanted::kNothing) continue;
+    if (token.wanted != Wanted::kSample)
+      return absl::UnimplementedError("a step asks for logits or hidden rows: none are sent");
+    if (is_last_ && !starts_.contains(token.sequence))
+      return absl::NotFoundError(absl::StrCat("no sequence ", token.sequence));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FrameRunner::Lengths> FrameRunner::LengthsOf(const Step& step) const {
+  Lengths lengths;
+  for (const StepToken& token : step.tokens) {
+    if (!lengths.empty() && lengths.back().first == token.sequence) continue;
+    POTLUCK_ASSIGN_OR_RETURN(const int32_t length, stage_.kv().Length(token.sequence));
+    lengths.emplace_back(token.sequence, length);
+  }
+  return lengths;
+}
+
+absl::Status FrameRunner::SampleAll(const Step& step, std::vector<wire::TokenResult>& tokens) {
+  logits_.resize(stage_.config().vocab_size);
+  for (size_t row = 0; row < stage_.outputs().size(); ++row) {
+    POTLUCK_ASSIGN_OR_RETURN(wire::TokenResult result,
+                             Sample(step, stage_.outputs()[row], static_cast<int64_t>(row)));
+    tokens.push_back(std::move(result));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<wire::TokenResult> FrameRunner::Sample(const Step& step, int32_t index,
+                                                      int64_t row) {
+  const StepToken& token = step.tokens[index];
+  const wire::SequenceStart& start = starts_.at(token.sequence);
+  POTLUCK_ASSIGN_OR_RETURN(const std::span<const model::TokenId> text, TextUntil(step, index));
+  POTLUCK_RETURN_IF_ERROR(stage_.ReadLogits(row, logits_));
+  wire::TokenResult result{
+      .sequence = token.sequence, .position = token.position + 1, .id = 0, .logprobs = {}};
+  const absl::StatusOr<model::TokenId> id = sampler_.Sample(
+      logits_, start.sampling,
+      {.history = text,
+       .prompt_length = std::min(text.size(), static_cast<size_t>(start.prompt_length)),
+       .position = result.position,
+       .choice = start.choice});
+  if (!id.ok()) return Annotate(id.status(), absl::StrCat("sequence ", token.sequence));
+  result.id = *id;
+  if (start.top_logprobs >= 0) {
+    const auto most = static_cast<int32_t>(logits_.size());
+    result.logprobs = model::Logprobs(logits_, *id, std::min(start.top_logprobs, most));
+  }
+  return result;
+}
+
+absl::StatusOr<std::span<const model::TokenId>> FrameRunner::TextUntil(const Step& step,
+                                                                       int32_t index) {
+  POTLUCK_ASSIGN_OR_RETURN(const std::span<const model::TokenId> committed,
+                           stage_.kv().Tokens(step.tokens[index].sequence));
+  std::vector<model::TokenId> drafts;  // from the last to the first
+  for (; index >= 0 && step.tokens[index].kind == TokenKind::kDraft;
+       index = step.tokens[index].parent) {
+    drafts.push_back(step.tokens[index].id);
+  }
+  // A draft follows a token of this step, or else the committed end.
+  const size_t length = index >= 0 ? step.tokens[index].position + 1 : committed.size();
+  if (drafts.empty()) return committed.first(length);
+  draft_text_.assign(committed.begin(), committed.begin() + static_cast<int64_t>(length));
+  draft_text_.insert(draft_text_.end(), drafts.rbegin(), drafts.rend());
+  return draft_text_;
+}
+
+absl::StatusOr<std::vector<wire::SequenceLength>> FrameRunner::Commit(
+    const std::vector<wire::Commit::Sequence>& sequences) {
+  std::unordered_set<model::SequenceId> named;
+  for (const wire::Commit::Sequence& sequence : sequences) {
+    POTLUCK_RETURN_IF_ERROR(CheckStart(sequence.start));
+    if (sequence.length < 0 || !named.insert(sequence.start.sequence).second) {
+      return absl::InvalidArgumentError(absl::StrCat("sequence ", sequence.start.sequence,
+                                                     " is to keep ", sequence.length,
+                                                     " tokens, or is named twice"));
+    }
+  }
+  for (const model::SequenceId sequence : stage_.kv().Sequences()) {
+    if (named.contains(sequence)) continue;
+    POTLUCK_RETURN_IF_ERROR(Apply(model::FreeCommand{sequence}));
+  }
+  std::vector<wire::SequenceLength> held;
+  for (const wire::Commit::Sequence& sequence : sequences) {
+    POTLUCK_ASSIGN_OR_RETURN(const int32_t length, Keep(sequence));
+    held.push_back({sequence.start.sequence, length});
+    if (is_last_) starts_.insert_or_assign(sequence.start.sequence, sequence.start);
+  }
+  return held;
+}
+
+absl::StatusOr<int32_t> FrameRunner::Keep(const wire::Commit::Sequence& sequence) {
+  const model::SequenceId id = sequence.start.sequence;
+  model::KvCache& kv = stage_.kv();
+  if (const absl::StatusOr<int32_t> length = kv.Length(id); length.ok()) {
+    const int32_t kept = std::min(*length, sequence.length);
+    const absl::Status trimmed = kv.Apply(model::TrimCommand{id, kept});
+    if (trimmed.ok()) return kept;
+    // Out of a window's reach: to be computed again.
+    if (!absl::IsFailedPrecondition(trimmed)) return trimmed;
+    POTLUCK_RETURN_IF_ERROR(kv.Apply(model::FreeCommand{id}));
+  }
+  return kv.Begin(id, {});
+}
+
+}  // namespace potluck::worker

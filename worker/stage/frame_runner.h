@@ -1,0 +1,55 @@
+// What a frame does to a stage: its commands to the KV cache, its step to the device, and, on the
+// last stage, a token for each place that one is wanted of.
+#pragma once
+
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/decoder/decoder_stage.h"
+#include "model/sampling/sampler.h"
+#include "wire/messages.h"
+#include "worker/stage/stage_runner.h"
+
+namespace potluck::worker {
+
+// Thread-compatible: the thread that drives the stage drives this.
+class FrameRunner {
+ public:
+  // `is_last`: the stage has the head. It must outlive the runner.
+  FrameRunner(model::DecoderStage& stage, bool is_last) : stage_(stage), is_last_(is_last) {}
+
+  // As StageRunner's, without the time. Wanted::kLogits and kHidden are Unimplemented: no message
+  // carries them.
+  absl::StatusOr<StageOutput> Run(const wire::StageFrame& frame);
+  absl::StatusOr<std::vector<wire::SequenceLength>> Commit(
+      const std::vector<wire::Commit::Sequence>& sequences);
+
+ private:
+  using Lengths = std::vector<std::pair<model::SequenceId, int32_t>>;
+
+  absl::Status Apply(const wire::StageCommand& command);
+  absl::Status Begin(const wire::BeginCommand& command);
+  // How many positions it holds then.
+  absl::StatusOr<int32_t> Keep(const wire::Commit::Sequence& sequence);
+  absl::Status CheckStart(const wire::SequenceStart& start) const;
+  absl::Status CheckWanted(const model::Step& step) const;
+  // Of the step's sequences, before it.
+  absl::StatusOr<Lengths> LengthsOf(const model::Step& step) const;
+  absl::Status SampleAll(const model::Step& step, std::vector<wire::TokenResult>& tokens);
+  absl::StatusOr<wire::TokenResult> Sample(const model::Step& step, int32_t index, int64_t row);
+  // The text up to and including token `index` of the step.
+  absl::StatusOr<std::span<const model::TokenId>> TextUntil(const model::Step& step, int32_t index);
+
+  model::DecoderStage& stage_;
+  const bool is_last_;
+  std::unordered_map<model::SequenceId, wire::SequenceStart> starts_;
+  model::Sampler sampler_;
+  std::vector<float> logits_;
+  std::vector<model::TokenId> draft_text_;
+};
+
+}  // namespace potluck::worker

@@ -1,0 +1,192 @@
+#include "worker/weights/stage_weights.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/status_macros.h"
+
+namespace potluck::worker {
+
+StageWeightsFetch::StageWeightsFetch(const WeightsSurroundings& around,
+                                     const model::BlobStore& store, const KeptManifests& manifests,
+                                     WantedWeights wanted, const FetchOptions& options,
+                                     absl::AnyInvocable<void(double)> on_progress,
+                                     absl::AnyInvocable<void(absl::StatusOr<StageWeights>)> done)
+    : around_(around),
+      store_(store),
+      manifests_(manifests),
+      wanted_(std::move(wanted)),
+      options_(options),
+      on_progress_(std::move(on_progress)),
+      done_(std::move(done)) {
+  OnFiles([kept = manifests_, address = wanted_.manifest] { return ReadManifest(kept, address); },
+          &StageWeightsFetch::OnManifest);
+}
+
+template <typename Work>
+void StageWeightsFetch::OnFiles(Work work,
+                                void (StageWeightsFetch::*then)(decltype(std::declval<Work>()()))) {
+  around_.files.Post([this, &executor = around_.executor, alive = std::weak_ptr(alive_),
+                      work = std::move(work), then]() mutable {
+    executor.Post([this, alive, result = work(), then]() mutable {
+      if (!alive.expired()) (this->*then)(std::move(result));
+    });
+  });
+}
+
+WeightsFetch& StageWeightsFetch::fetch() {
+  if (fetch_ == nullptr) {
+    fetch_ = std::make_unique<WeightsFetch>(around_, store_.cache(), wanted_.sources, options_);
+    fetch_->Pause(paused_);
+  }
+  return *fetch_;
+}
+
+void StageWeightsFetch::Pause(bool paused) {
+  paused_ = paused;
+  if (fetch_ != nullptr) fetch_->Pause(paused);
+}
+
+void StageWeightsFetch::End(absl::StatusOr<StageWeights> result) {
+  std::exchange(done_, nullptr)(std::move(result));
+}
+
+// ---- 1. the manifest ----
+
+absl::StatusOr<StageWeightsFetch::ManifestPtr> StageWeightsFetch::ReadManifest(
+    const KeptManifests& manifests, const Sha256Digest& address) {
+  POTLUCK_ASSIGN_OR_RETURN(const std::string bytes, manifests.Read(address));
+  POTLUCK_ASSIGN_OR_RETURN(model::Manifest manifest, model::ParseManifest(bytes));
+  return std::make_shared<const model::Manifest>(std::move(manifest));
+}
+
+void StageWeightsFetch::OnManifest(absl::StatusOr<ManifestPtr> manifest) {
+  if (absl::IsNotFound(manifest.status())) {
+    FetchManifest();
+  } else if (!manifest.ok()) {
+    End(manifest.status());
+  } else {
+    manifest_ = *std::move(manifest);
+    OnFiles([store = store_, manifest = manifest_] { return FindCommon(store, manifest); },
+            &StageWeightsFetch::OnCommon);
+  }
+}
+
+void StageWeightsFetch::FetchManifest() {
+  fetch().GetManifest(wanted_.manifest, [this](absl::StatusOr<std::string> bytes) {
+    if (!bytes.ok()) {
+      End(bytes.status());
+      return;
+    }
+    OnFiles(
+        [kept = manifests_, address = wanted_.manifest,
+         bytes = *std::move(bytes)]() -> absl::StatusOr<ManifestPtr> {
+          POTLUCK_ASSIGN_OR_RETURN(model::Manifest manifest, model::ParseManifest(bytes));
+          kept.Keep(address, bytes);
+          return std::make_shared<const model::Manifest>(std::move(manifest));
+        },
+        &StageWeightsFetch::OnManifest);
+  });
+}
+
+// ---- 2. what every holder needs ----
+
+namespace {
+
+// Pins what is missing before the room for it is looked for.
+absl::StatusOr<std::shared_ptr<const model::BlobPin>> PinAll(
+    const model::BlobStore& store, std::span<const model::Blob* const> blobs) {
+  std::vector<Sha256Digest> ids;
+  for (const model::Blob* blob : blobs) ids.push_back(blob->id);
+  return store.cache()->Pin(std::move(ids));
+}
+
+absl::StatusOr<std::vector<model::Blob>> MissingOf(const model::BlobStore& store,
+                                                   std::span<const model::Blob* const> blobs) {
+  const std::vector<const model::Blob*> missing = store.Missing(blobs);
+  POTLUCK_RETURN_IF_ERROR(store.cache()->CheckRoom(missing));
+  std::vector<model::Blob> copies;
+  for (const model::Blob* blob : missing) copies.push_back(*blob);
+  return copies;
+}
+
+}  // namespace
+
+absl::StatusOr<StageWeightsFetch::Needed> StageWeightsFetch::FindCommon(
+    const model::BlobStore& store, const ManifestPtr& manifest) {
+  const std::vector<const model::Blob*> blobs = model::StoredModel::CommonBlobs(*manifest);
+  Needed needed;
+  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, blobs));
+  POTLUCK_ASSIGN_OR_RETURN(needed.missing, MissingOf(store, blobs));
+  return needed;
+}
+
+void StageWeightsFetch::OnCommon(absl::StatusOr<Needed> needed) {
+  if (!needed.ok()) {
+    End(needed.status());
+    return;
+  }
+  common_pin_ = needed->weights.pin;
+  const auto go_on = [this](absl::Status status) {
+    if (!status.ok()) {
+      End(std::move(status));
+      return;
+    }
+    OnFiles([store = store_, manifest = manifest_,
+             wanted = wanted_] { return FindStage(store, manifest, wanted); },
+            &StageWeightsFetch::OnStage);
+  };
+  if (needed->missing.empty()) {
+    go_on(absl::OkStatus());
+  } else {
+    fetch().GetBlobs(
+        std::move(needed->missing), [](uint64_t) {}, go_on);
+  }
+}
+
+// ---- 3. the stage's own ----
+
+absl::StatusOr<StageWeightsFetch::Needed> StageWeightsFetch::FindStage(
+    const model::BlobStore& store, const ManifestPtr& manifest, const WantedWeights& wanted) {
+  POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<const model::StoredModel> model,
+                           model::StoredModel::Open(*manifest, store));
+  const int64_t context_length =
+      wanted.context_length > 0 ? wanted.context_length : model->config().context_length;
+  Needed needed;
+  POTLUCK_ASSIGN_OR_RETURN(needed.weights.tensors,
+                           model->StageTensors(wanted.range, context_length));
+  POTLUCK_ASSIGN_OR_RETURN(const std::vector<const model::Blob*> blobs,
+                           model::BlobsOf(*manifest, needed.weights.tensors));
+  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, blobs));
+  POTLUCK_ASSIGN_OR_RETURN(needed.missing, MissingOf(store, blobs));
+  needed.weights.model = std::move(model);
+  return needed;
+}
+
+void StageWeightsFetch::OnStage(absl::StatusOr<Needed> needed) {
+  if (!needed.ok()) {
+    End(needed.status());
+    return;
+  }
+  weights_ = std::move(needed->weights);
+  if (needed->missing.empty()) {
+    End(std::move(weights_));
+    return;
+  }
+  for (const model::Blob& blob : needed->missing) missing_bytes_ += blob.size_bytes;
+  fetch().GetBlobs(
+      std::move(needed->missing),
+      [this](uint64_t bytes) {
+        stored_bytes_ += bytes;
+        on_progress_(static_cast<double>(stored_bytes_) / static_cast<double>(missing_bytes_));
+      },
+      [this](absl::Status status) {
+        if (status.ok()) {
+          End(std::move(weights_));
+        } else {
+          End(std::move(status));
+        }
+      });
+}
+
+}  // namespace potluck::worker

@@ -1,0 +1,88 @@
+// Gets the weights that a range of layers needs onto this machine: the manifest, what every holder
+// of the model needs, then the range's tensors; from the cache and local files where they are
+// there, from peers otherwise.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/sha256.h"
+#include "model/decoder/decoder_graph.h"
+#include "model/store/stored_model.h"
+#include "wire/messages.h"
+#include "worker/weights/kept_manifests.h"
+#include "worker/weights/weights_fetch.h"
+
+namespace potluck::worker {
+
+struct StageWeights {
+  std::shared_ptr<const model::StoredModel> model;
+  std::vector<std::string> tensors;
+  std::shared_ptr<const model::BlobPin> pin;  // of their blobs
+};
+
+struct WantedWeights {
+  Sha256Digest manifest;
+  model::StageRange range;
+  int64_t context_length = 0;  // 0: the model's own
+  std::vector<wire::Peer> sources;
+};
+
+// Lives on the executor. Destroying it cancels: no callback comes after.
+class StageWeightsFetch {
+ public:
+  // `on_progress`: 0 to 1. All but `wanted` and `options` must outlive it; the store has a cache.
+  StageWeightsFetch(const WeightsSurroundings& around, const model::BlobStore& store,
+                    const KeptManifests& manifests, WantedWeights wanted,
+                    const FetchOptions& options, absl::AnyInvocable<void(double)> on_progress,
+                    absl::AnyInvocable<void(absl::StatusOr<StageWeights>)> done);
+
+  // Fetches nothing while something more urgent is fetched.
+  void Pause(bool paused);
+
+ private:
+  using ManifestPtr = std::shared_ptr<const model::Manifest>;
+  // Blobs that have to come, as far as is known, pinned.
+  struct Needed {
+    StageWeights weights;
+    std::vector<model::Blob> missing;
+  };
+
+  static absl::StatusOr<ManifestPtr> ReadManifest(const KeptManifests& manifests,
+                                                  const Sha256Digest& address);
+  static absl::StatusOr<Needed> FindCommon(const model::BlobStore& store,
+                                           const ManifestPtr& manifest);
+  static absl::StatusOr<Needed> FindStage(const model::BlobStore& store,
+                                          const ManifestPtr& manifest, const WantedWeights& wanted);
+
+  void OnManifest(absl::StatusOr<ManifestPtr> manifest);
+  void FetchManifest();
+  void OnCommon(absl::StatusOr<Needed> needed);
+  void OnStage(absl::StatusOr<Needed> needed);
+  void End(absl::StatusOr<StageWeights> result);
+  WeightsFetch& fetch();
+
+  template <typename Work>
+  void OnFiles(Work work, void (StageWeightsFetch::*then)(decltype(std::declval<Work>()())));
+
+  const WeightsSurroundings& around_;
+  const model::BlobStore& store_;
+  const KeptManifests& manifests_;
+  const WantedWeights wanted_;
+  const FetchOptions options_;
+  absl::AnyInvocable<void(double)> on_progress_;
+  absl::AnyInvocable<void(absl::StatusOr<StageWeights>)> done_;
+  bool paused_ = false;
+  std::unique_ptr<WeightsFetch> fetch_;  // once something is missing
+  ManifestPtr manifest_;
+  std::shared_ptr<const model::BlobPin> common_pin_;
+  StageWeights weights_;
+  uint64_t stored_bytes_ = 0, missing_bytes_ = 0;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace potluck::worker

@@ -1,0 +1,212 @@
+#include "worker/weights/weights_loader.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/stage/device_stage.h"
+
+namespace potluck::worker {
+namespace {
+
+// Of the whole, where something had to be fetched: the rest is loading.
+constexpr double kFetchedShare = 0.8;
+constexpr double kLeastProgress = 0.01;
+
+// What the coordinator has named twice, or has named beside itself, counts once.
+std::vector<wire::Peer> Distinct(const wire::Peer& coordinator, const wire::WorkerId& self,
+                                 std::vector<wire::Peer> peers) {
+  std::vector<wire::Peer> distinct = {coordinator};
+  for (wire::Peer& peer : peers) {
+    const bool known =
+        peer.worker == self || std::ranges::count(distinct, peer.worker, &wire::Peer::worker) > 0;
+    if (!known) distinct.push_back(std::move(peer));
+  }
+  return distinct;
+}
+
+absl::StatusOr<DeviceStage::Parts> LoadOnDevice(const WeightsLoaderOptions& options,
+                                                const wire::Prepare& plan,
+                                                const StageWeights& weights,
+                                                const std::function<void(double)>& on_progress,
+                                                const std::function<bool()>& cancelled) {
+  DeviceStage::Parts parts;
+  const model::ModelConfig& config = weights.model->config();
+  POTLUCK_ASSIGN_OR_RETURN(parts.backend, options.open_device(plan.device));
+  POTLUCK_ASSIGN_OR_RETURN(const auto source, weights.model->Weights(weights.tensors));
+  POTLUCK_ASSIGN_OR_RETURN(
+      parts.stage,
+      model::DecoderStage::Load(config, *source, *parts.backend,
+                                {.range = plan.range,
+                                 .context_length = plan.context_length,
+                                 .kv = {.dtype = plan.kv_dtype,
+                                        .capacity = plan.kv_capacity,
+                                        .max_sequences = plan.max_sequences},
+                                 .max_tokens = plan.max_tokens,
+                                 .max_outputs = std::min(plan.max_outputs, plan.max_tokens),
+                                 .on_progress = on_progress,
+                                 .cancelled = cancelled}));
+  parts.keeps_cached = weights.pin;
+  parts.is_last = plan.range.last_cut == 2 * config.num_layers;
+  return parts;
+}
+
+}  // namespace
+
+// Fetches, then loads on a thread that becomes the stage's.
+class WeightsLoader::StageLoading final : public Loading {
+ public:
+  StageLoading(WeightsLoader& loader, const wire::Prepare& plan,
+               absl::AnyInvocable<void(double)> on_progress,
+               absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done)
+      : loader_(loader),
+        plan_(plan),
+        on_progress_(std::move(on_progress)),
+        done_(std::move(done)),
+        weights_(
+            loader.around_, loader.store_, loader.manifests_,
+            loader.Wanted(plan.manifest, plan.range, plan.context_length, plan.sources),
+            loader.options_.fetch,
+            [this](double fraction) {
+              fetched_ = true;
+              Show(kFetchedShare * fraction);
+            },
+            [this](absl::StatusOr<StageWeights> weights) { OnWeights(std::move(weights)); }) {
+    loader_.BeginLoading();
+  }
+  ~StageLoading() override {
+    *cancelled_ = true;
+    if (fetching_) loader_.EndLoading();
+  }
+
+ private:
+  void OnWeights(absl::StatusOr<StageWeights> weights) {
+    fetching_ = false;
+    loader_.EndLoading();
+    if (!weights.ok()) {
+      done_(weights.status());
+      return;
+    }
+    thread_ = loader_.options_.make_thread();
+    thread_->Post([this, alive = std::weak_ptr(alive_), cancelled = cancelled_,
+                   &executor = loader_.around_.executor, &options = loader_.options_, plan = plan_,
+                   weights = *std::move(weights)] {
+      const auto on_progress = [&](double fraction) {
+        executor.Post([this, alive, fraction] {
+          if (!alive.expired()) OnLoaded(fraction);
+        });
+      };
+      auto parts =
+          LoadOnDevice(options, plan, weights, on_progress, [&] { return cancelled->load(); });
+      executor.Post([this, alive, parts = std::move(parts)]() mutable {
+        if (!alive.expired()) OnParts(std::move(parts));
+      });
+    });
+  }
+
+  void OnLoaded(double fraction) {
+    Show(fetched_ ? kFetchedShare + (1 - kFetchedShare) * fraction : fraction);
+  }
+
+  void OnParts(absl::StatusOr<DeviceStage::Parts> parts) {
+    if (!parts.ok()) {
+      done_(parts.status());
+      return;
+    }
+    done_(std::make_unique<DeviceStage>(*std::move(parts), std::move(thread_),
+                                        loader_.around_.executor));
+  }
+
+  void Show(double fraction) {
+    if (fraction < shown_ + kLeastProgress) return;
+    shown_ = fraction;
+    on_progress_(fraction);
+  }
+
+  WeightsLoader& loader_;
+  const wire::Prepare plan_;
+  absl::AnyInvocable<void(double)> on_progress_;
+  absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done_;
+  bool fetching_ = true, fetched_ = false;
+  double shown_ = 0;
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  StageWeightsFetch weights_;
+  std::unique_ptr<Executor> thread_;  // ends first: its task looks at cancelled_ after each weight
+};
+
+struct WeightsLoader::Copy {
+  WantedWeights wanted;
+  absl::AnyInvocable<void(absl::Status)> done;
+  std::unique_ptr<StageWeightsFetch> fetch;  // once it has begun
+};
+
+WeightsLoader::WeightsLoader(WeightsLoaderOptions options, model::BlobStore store,
+                             const WeightsSurroundings& around)
+    : options_(std::move(options)),
+      store_(std::move(store)),
+      around_(around),
+      manifests_(options_.manifests_folder) {}
+
+WeightsLoader::~WeightsLoader() = default;
+
+WantedWeights WeightsLoader::Wanted(const wire::Digest& manifest, const model::StageRange& range,
+                                    int64_t context_length, std::vector<wire::Peer> sources) const {
+  return {.manifest = Sha256Digest{manifest},
+          .range = range,
+          .context_length = context_length,
+          .sources = Distinct(options_.coordinator, around_.self, std::move(sources))};
+}
+
+std::unique_ptr<StageLoader::Loading> WeightsLoader::Load(
+    const wire::Prepare& stage, absl::AnyInvocable<void(double fraction)> on_progress,
+    absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done) {
+  return std::make_unique<StageLoading>(*this, stage, std::move(on_progress), std::move(done));
+}
+
+// ---- copies ----
+
+void WeightsLoader::KeepCopy(const wire::KeepCopy& copy,
+                             absl::AnyInvocable<void(absl::Status)> done) {
+  if (copies_.size() >= kMostCopies) {
+    done(absl::ResourceExhaustedError(
+        absl::StrCat(kMostCopies, " copies of weights wait to be fetched already")));
+    return;
+  }
+  copies_.push_back({Wanted(copy.manifest, copy.range, 0, copy.sources), std::move(done), nullptr});
+  StartNextCopy();
+}
+
+void WeightsLoader::StartNextCopy() {
+  if (copies_.empty() || copies_.front().fetch != nullptr || num_loading_ > 0) return;
+  Copy& copy = copies_.front();
+  FetchOptions options = options_.fetch;
+  options.chunks_per_source = 1;
+  copy.fetch = std::make_unique<StageWeightsFetch>(
+      around_, store_, manifests_, copy.wanted, options, [](double) {},
+      [this](const absl::StatusOr<StageWeights>& weights) { EndCopy(weights.status()); });
+}
+
+void WeightsLoader::EndCopy(absl::Status status) {
+  Copy ended = std::move(copies_.front());
+  copies_.pop_front();
+  // In a task of its own: it is in the midst of its callback.
+  around_.executor.Post([gone = std::move(ended.fetch)] {});
+  StartNextCopy();
+  ended.done(std::move(status));
+}
+
+void WeightsLoader::BeginLoading() {
+  ++num_loading_;
+  if (!copies_.empty() && copies_.front().fetch != nullptr) copies_.front().fetch->Pause(true);
+}
+
+void WeightsLoader::EndLoading() {
+  if (--num_loading_ > 0) return;
+  if (!copies_.empty() && copies_.front().fetch != nullptr) copies_.front().fetch->Pause(false);
+  StartNextCopy();
+}
+
+}  // namespace potluck::worker
