@@ -255,7 +255,8 @@ void Worker::OnWritable(const Route& route) {
 void Worker::OnLinkLost(const Route& route, const absl::Status& why) {
   const auto measured = measuring_.find(route.peer);
   if (measured != measuring_.end() && route.dialled) measured->second.measurement->OnLost(why);
-  if (route == CoordinatorRoute()) return;
+  // The coordinator sees its own; a neighbour that needs the link no more says goodbye.
+  if (route == CoordinatorRoute() || why.ok()) return;
   for (const auto& [id, instance] : instances_) {
     const std::vector<Route> routes = instance->Routes();
     if (std::ranges::find(routes, route) != routes.end())

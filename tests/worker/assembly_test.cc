@@ -73,6 +73,13 @@ TEST_F(AssemblyTest, AStepInFlightAtTheFenceIsForgottenAndComputedAgain) {
   EXPECT_EQ(NumLoads(), 2);
 }
 
+TEST_F(AssemblyTest, AHopThatIsNeededNoMoreIsNotToldAsLost) {
+  ASSERT_TRUE(conductor_.ChangeTo({"w1", "w3"}));
+  ASSERT_TRUE(conductor_.Generate(3));
+  for (const char* id : {"w1", "w2", "w3"})
+    EXPECT_TRUE(world_.Control(id).All<wire::LinkLost>().empty()) << id;
+}
+
 TEST_F(AssemblyTest, ADrainedWorkerServesUntilItsLayersHaveMoved) {
   world_.Find("w2").worker->Leave();
   ASSERT_TRUE(conductor_.Generate(3));

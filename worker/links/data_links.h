@@ -40,6 +40,7 @@ class DataLinkEvents {
   // The answer to a Ping of ours.
   virtual void OnPong(const Route& from, const wire::Ping& pong) = 0;
   virtual void OnWritable(const Route& route) = 0;
+  // OK where the peer has closed a link that it needs no more.
   virtual void OnLinkLost(const Route& route, const absl::Status& why) = 0;
 };
 
@@ -53,7 +54,7 @@ class DataLinks {
             DataLinkEvents& events);
   ~DataLinks();
 
-  // Dials those that are not, and closes those that are wanted no more.
+  // Dials those that are not, and closes, with OK, those that are wanted no more.
   void SetWanted(const std::vector<wire::Peer>& peers);
   Sent Send(const Route& route, wire::Message message);
   wire::LinkHandler& Accept(std::unique_ptr<wire::Link> link);

@@ -27,7 +27,9 @@ class LinkMeasurement {
 
   void Start();
   void OnPong(const wire::Ping& pong);
-  void OnLost(const absl::Status& why) { Finish(why); }
+  void OnLost(const absl::Status& why) {
+    Finish(why.ok() ? absl::UnavailableError("the peer has closed the link") : why);
+  }
 
  private:
   void SendSmall();
