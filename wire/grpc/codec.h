@@ -41,8 +41,9 @@ struct EncodedFrame {
 absl::StatusOr<std::vector<EncodedFrame>> EncodeMessage(Message message);
 EncodedFrame EncodeGoodbye(const absl::Status& why);
 
-// The status of a frame that says goodbye; nothing if it does not.
-std::optional<absl::StatusOr<absl::Status>> DecodeGoodbye(const v1::Frame& frame);
+// The status of a frame that says goodbye, InvalidArgument if it is none; nothing if the frame does
+// not say goodbye.
+std::optional<absl::Status> DecodeGoodbye(const v1::Frame& frame);
 
 // Puts a stream's frames together. After an error it is not to be used again.
 class MessageReader {

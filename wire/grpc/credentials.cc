@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/host_port.h"
 #include "common/status_macros.h"
+#include "google/protobuf/stubs/logging.h"
 #include "grpc/support/log.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -29,10 +30,14 @@ constexpr int kHttp2FrameBytes = 256 << 10;
 // Each member has few streams, each on a connection of its own.
 constexpr int kMaxStreamsPerConnection = 16;
 
-// What goes wrong is said in statuses; gRPC's own lines would only repeat it on standard error.
-void SilenceGrpc() {
+// What goes wrong is said in statuses; the libraries' own lines would only repeat it on standard
+// error.
+void SilenceLibraries() {
   static std::once_flag once;
-  std::call_once(once, [] { gpr_set_log_function([](gpr_log_func_args*) {}); });
+  std::call_once(once, [] {
+    gpr_set_log_function([](gpr_log_func_args*) {});
+    google::protobuf::SetLogHandler(nullptr);  // a peer's bad UTF-8 would be a line each
+  });
 }
 
 grpc::ChannelArguments ChannelOptions(const WorkerId& peer) {
@@ -74,7 +79,7 @@ void SetServerOptions(grpc::ServerBuilder& builder) {
 
 std::shared_ptr<grpc::Channel> MakeChannel(const TlsIdentity& identity, const WorkerId& peer,
                                            const std::string& target) {
-  SilenceGrpc();
+  SilenceLibraries();
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = identity.authority;
   tls.pem_private_key = identity.private_key;
@@ -84,7 +89,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const TlsIdentity& identity, const Wo
 
 std::shared_ptr<grpc::Channel> MakeJoinChannel(const std::string& authority,
                                                const std::string& target) {
-  SilenceGrpc();
+  SilenceLibraries();
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = authority;
   return grpc::CreateCustomChannel(target, grpc::SslCredentials(tls), ChannelOptions(kCoordinator));
@@ -93,7 +98,7 @@ std::shared_ptr<grpc::Channel> MakeJoinChannel(const std::string& authority,
 absl::StatusOr<ListeningServer> StartServer(const TlsIdentity& identity,
                                             const std::vector<std::string>& addresses,
                                             const std::vector<grpc::Service*>& services) {
-  SilenceGrpc();
+  SilenceLibraries();
   grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
   tls.pem_root_certs = identity.authority;
   tls.pem_key_cert_pairs.push_back({identity.private_key, identity.certificate});

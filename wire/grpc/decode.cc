@@ -468,11 +468,10 @@ Decoded DecodeFields(const v1::Frame& frame) {
   return std::optional<Message>();
 }
 
-absl::StatusOr<absl::Status> DecodeStatus(const v1::Status& status) {
+absl::Status DecodeStatus(const v1::Status& status) {
   Fields fields("goodbye");
-  absl::Status read = Read(fields, status);
-  if (!fields.ok()) return fields.status();
-  return read;
+  const absl::Status read = Read(fields, status);
+  return fields.ok() ? read : fields.status();
 }
 
 }  // namespace potluck::wire

@@ -15,6 +15,7 @@ namespace potluck::wire {
 
 // Nothing for a message of a later version. The bulk is the reader's.
 absl::StatusOr<std::optional<Message>> DecodeFields(const v1::Frame& frame);
-absl::StatusOr<absl::Status> DecodeStatus(const v1::Status& status);
+// InvalidArgument for one that is none.
+absl::Status DecodeStatus(const v1::Status& status);
 
 }  // namespace potluck::wire

@@ -43,7 +43,7 @@ absl::Status CheckBulk(const Message& message, const v1::Frame& frame, size_t by
 
 }  // namespace
 
-std::optional<absl::StatusOr<absl::Status>> DecodeGoodbye(const v1::Frame& frame) {
+std::optional<absl::Status> DecodeGoodbye(const v1::Frame& frame) {
   if (!frame.has_goodbye()) return std::nullopt;
   return DecodeStatus(frame.goodbye());
 }

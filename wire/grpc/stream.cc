@@ -130,7 +130,7 @@ void Stream::TakeFrame(grpc::ByteBuffer bytes) {
       MutexLock lock(mutex_);
       goodbye_received_ = deaf_ = true;
     }
-    return PostClosed(goodbye->ok() ? **goodbye : goodbye->status());
+    return PostClosed(*goodbye);
   } else if (auto message = reader_.Take(std::move(frame)); !message.ok()) {
     error = message.status();
   } else if (message->has_value()) {
