@@ -30,13 +30,15 @@ wire::DeviceProfile MakeDevice(const std::string& name) {
 // Connected, measured, and heard from.
 Member MakeMember(const std::string& worker) {
   Member member;
-  member.hello = {.worker = worker,
-                  .name = "label of " + worker,
-                  .host = "host of " + worker,
-                  .devices = {MakeDevice("cpu")},
-                  .disk_free_bytes = 90 * kGiB};
-  member.heartbeat = {
-      .number = 1, .load = 0.25, .free_memory_bytes = {11 * kGiB}, .disk_free_bytes = 80 * kGiB};
+  member.hello.worker = worker;
+  member.hello.name = "label of " + worker;
+  member.hello.host = "host of " + worker;
+  member.hello.devices.push_back(MakeDevice("cpu"));
+  member.hello.disk_free_bytes = 90 * kGiB;
+  member.heartbeat.number = 1;
+  member.heartbeat.load = 0.25;
+  member.heartbeat.free_memory_bytes.push_back(11 * kGiB);
+  member.heartbeat.disk_free_bytes = 80 * kGiB;
   member.has_control = member.has_data = member.measured = true;
   member.links[wire::kCoordinator] = {true, 2e-3, 50e6};
   return member;
