@@ -19,7 +19,7 @@ namespace potluck::wire {
 enum class LinkKind : uint8_t { kControl, kData, kWeights };
 
 // Who is at the other end, as the transport has proved it: the worker of the peer's certificate.
-// Empty where nothing is proved (plain text on loopback).
+// Every link has one, on loopback, too; it is never what a peer says of itself.
 struct PeerIdentity {
   WorkerId worker;
   std::string address;  // for people

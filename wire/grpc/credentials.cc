@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kMaxMessageBytes = static_cast<int>(kMaxFrameBytes) + 4096;  // with gRPC's own
 // A dead peer is found within their sum; the kernel's TCP_USER_TIMEOUT follows the second.
-constexpr int kKeepAliveMs = 10'000;
+constexpr int kKeepAliveMs = 5'000;
 constexpr int kKeepAliveTimeoutMs = 5'000;
 constexpr int kConnectTimeoutMs = 5'000;
 constexpr int kHandshakeTimeoutMs = 10'000;

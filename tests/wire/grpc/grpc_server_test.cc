@@ -60,13 +60,18 @@ class GrpcServerTest : public ::testing::Test {
     return happenings_.WaitUntil(server_executor_, [&] { return acceptor_.taken.size() == count; });
   }
   // What a stream of that channel ends with, once it has sent `frame`.
-  static grpc::Status SendRaw(const std::shared_ptr<grpc::Channel>& channel, const v1::Frame& frame,
+  template <class Request>
+  static grpc::Status SendRaw(const std::shared_ptr<grpc::Channel>& channel, const Request& request,
                               v1::Frame* answer = nullptr) {
     grpc::ClientContext context;
     context.set_deadline(
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(30, GPR_TIMESPAN)));
-    const auto stream = v1::Stage::NewStub(channel)->Data(&context);
-    stream->Write(frame);
+    const grpc::internal::RpcMethod method("/potluck.v1.Stage/Data",
+                                           grpc::internal::RpcMethod::BIDI_STREAMING);
+    const std::unique_ptr<grpc::ClientReaderWriter<Request, v1::Frame>> stream(
+        grpc::internal::ClientReaderWriterFactory<Request, v1::Frame>::Create(channel.get(), method,
+                                                                              &context));
+    stream->Write(request);
     v1::Frame received;
     while (stream->Read(&received))
       if (answer != nullptr) *answer = received;
@@ -124,6 +129,15 @@ TEST_F(GrpcServerTest, NonsenseClosesTheLinkAndIsNamed) {
     EXPECT_EQ(acceptor_.taken[0].handler->closed.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_TRUE(acceptor_.taken[0].handler->others.empty());
   });
+}
+
+TEST_F(GrpcServerTest, BytesThatAreNoFrameCloseTheLink) {
+  v1::JoinRequest request;  // its third field is a frame's goodbye
+  request.set_proof("\xff\xff\xff\xff");
+  v1::Frame answer;
+  SendRaw(MakeChannel(worker_, kCoordinator, target()), request, &answer);
+  EXPECT_EQ(answer.goodbye().code(), static_cast<int>(absl::StatusCode::kInvalidArgument))
+      << answer.ShortDebugString();
 }
 
 TEST_F(GrpcServerTest, AFrameThatIsTooLargeEndsTheLink) {
