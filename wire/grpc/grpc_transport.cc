@@ -153,10 +153,10 @@ class GrpcTransport::Impl::Dialling : public std::enable_shared_from_this<Dialli
 
   void Resolve(Impl& transport) {
     if (!transport.resolver) transport.resolver = std::make_unique<ThreadExecutor>();
-    Executor& executor = transport.executor;
-    transport.resolver->Post([self = shared_from_this(), address = address_, &executor] {
+    Executor& logic = transport.executor;
+    transport.resolver->Post([self = shared_from_this(), address = address_, &logic] {
       auto targets = ResolveTarget(address);
-      executor.Post([self, targets = std::move(targets)] {
+      logic.Post([self, targets = std::move(targets)] {
         if (targets.ok()) {
           self->targets_.assign(targets->begin(), targets->end());
         } else {
