@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "cli/byte_size.h"
 #include "cli/command.h"
 #include "cli/environment.h"
 #include "cli/terminal.h"
@@ -27,24 +28,6 @@ struct CacheOptions {
   std::string max_size;
   bool json = false;
 };
-
-// "20GiB", "500 MiB", "1048576".
-absl::StatusOr<uint64_t> ParseSize(const std::string& text) {
-  constexpr std::pair<const char*, int> kUnits[] = {{"", 0},     {"B", 0},    {"KiB", 10},
-                                                    {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
-  const size_t end = text.find_first_not_of("0123456789.");
-  std::string unit = end == std::string::npos ? "" : text.substr(end);
-  unit.erase(0, unit.find_first_not_of(' '));
-  char* rest = nullptr;
-  const std::string digits = text.substr(0, end);
-  const double number = std::strtod(digits.c_str(), &rest);
-  for (const auto& [name, shift] : kUnits) {
-    if (unit != name || digits.empty() || *rest != '\0') continue;
-    const double bytes = number * static_cast<double>(uint64_t{1} << shift);
-    if (bytes < 0x1p62) return static_cast<uint64_t>(bytes);
-  }
-  return UsageError(absl::StrCat("--max-size ", text, " is no size; write one as 20GiB or 500MiB"));
-}
 
 std::string SizeText(uint64_t bytes) {
   return bytes < (uint64_t{1} << 30)
@@ -137,8 +120,10 @@ void AddCacheCommand(CLI::App& app, Command& command) {
       ->required();
   prune->callback([options, &command] {
     command = [options]() -> absl::Status {
-      POTLUCK_ASSIGN_OR_RETURN(const uint64_t to_bytes, ParseSize(options->max_size));
-      return Prune(*options, to_bytes);
+      const absl::StatusOr<int64_t> to_bytes = ParseByteSize(options->max_size);
+      if (!to_bytes.ok())
+        return UsageError(absl::StrCat("--max-size ", to_bytes.status().message()));
+      return Prune(*options, static_cast<uint64_t>(*to_bytes));
     };
   });
   CLI::App* clear = cache->add_subcommand("clear", "Remove all that no running worker needs");

@@ -20,7 +20,15 @@ void AddTokenizeCommand(CLI::App& app, Command& command);
 void AddPerplexityCommand(CLI::App& app, Command& command);
 void AddBenchCommand(CLI::App& app, Command& command);
 void AddDevicesCommand(CLI::App& app, Command& command);
-void AddPlanCommand(CLI::App& app, Command& command);
 void AddCacheCommand(CLI::App& app, Command& command);
+void AddUpCommand(CLI::App& app, Command& command);
+void AddJoinCommand(CLI::App& app, Command& command);
+void AddStatusCommand(CLI::App& app, Command& command);
+void AddLoadCommand(CLI::App& app, Command& command);
+void AddUnloadCommand(CLI::App& app, Command& command);
+void AddDrainCommand(CLI::App& app, Command& command);
+void AddPauseCommand(CLI::App& app, Command& command);
+void AddResumeCommand(CLI::App& app, Command& command);
+void AddPlanCommand(CLI::App& app, Command& command);
 
 }  // namespace potluck::cli

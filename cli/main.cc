@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "cli/process.h"
 #include "cli/terminal.h"
 
@@ -23,14 +24,23 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer("Exit codes: 0 fine, 1 failed, 2 wrong usage. `potluck COMMAND --help` has examples.");
   Command command;
+  potluck::cli::AddUpCommand(app, command);
+  potluck::cli::AddJoinCommand(app, command);
   potluck::cli::AddRunCommand(app, command);
   potluck::cli::AddInspectCommand(app, command);
   potluck::cli::AddTokenizeCommand(app, command);
   potluck::cli::AddPerplexityCommand(app, command);
   potluck::cli::AddBenchCommand(app, command);
   potluck::cli::AddDevicesCommand(app, command);
-  potluck::cli::AddPlanCommand(app, command);
   potluck::cli::AddCacheCommand(app, command);
+  potluck::cli::AddStatusCommand(app, command);
+  potluck::cli::AddLoadCommand(app, command);
+  potluck::cli::AddUnloadCommand(app, command);
+  potluck::cli::AddDrainCommand(app, command);
+  potluck::cli::AddPauseCommand(app, command);
+  potluck::cli::AddResumeCommand(app, command);
+  potluck::cli::AddPlanCommand(app, command);
+  for (CLI::App* added : app.get_subcommands({})) potluck::cli::AddConfigFlags(*added);
   app.failure_message(potluck::cli::UsageMessage);
   try {
     app.parse(argc, argv);
@@ -39,7 +49,11 @@ int main(int argc, char** argv) {
     command = [] { return absl::OkStatus(); };  // --help or --version, which are printed by now
   }
   potluck::cli::CatchInterrupts();
-  absl::Status status = command();
+  absl::Status status;
+  bool printed = false;
+  for (CLI::App* asked : app.get_subcommands())
+    status.Update(potluck::cli::ApplyConfig(*asked, printed));
+  if (status.ok() && !printed) status = command();
   if (status.ok()) status = potluck::cli::FlushOutput();
   if (status.ok()) return kSuccess;
   std::fprintf(stderr, "potluck: %s\n",

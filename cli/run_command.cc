@@ -14,30 +14,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/command.h"
-#include "cli/model_options.h"
 #include "cli/process.h"
+#include "cli/run_options.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "model/generation/generator.h"
-#include "model/sampling/sampling_overrides.h"
 
 namespace potluck::cli {
 namespace {
 
 using nlohmann::ordered_json;
-
-struct RunOptions {
-  ModelOptions model;
-  std::optional<std::string> prompt;
-  std::string system;
-  bool raw = false;
-  bool json = false;
-  int64_t max_tokens = -1;
-  int top_logprobs = -1;
-  std::vector<std::string> stop;
-  model::SamplingOverrides sampling;
-};
 
 model::SamplingParams SamplingOf(const RunOptions& options, const model::SamplingParams& params) {
   std::random_device random;
@@ -279,6 +266,8 @@ absl::Status Run(const RunOptions& options) {
   }
   POTLUCK_RETURN_IF_ERROR(CheckUtf8(prompt, "the prompt"));
   POTLUCK_RETURN_IF_ERROR(CheckUtf8(options.system, "the --system text"));
+  if (!options.cluster.url.empty())
+    return RunOnCluster(options, converse ? std::nullopt : std::optional(prompt));
   POTLUCK_ASSIGN_OR_RETURN(const auto loaded, LoadModel(options.model, {}));
   Runner runner(options, converse, *loaded);
   return converse ? runner.Converse() : runner.AnswerOnce(prompt);
@@ -288,9 +277,11 @@ absl::Status Run(const RunOptions& options) {
 
 void AddRunCommand(CLI::App& app, Command& command) {
   auto options = std::make_shared<RunOptions>();
-  CLI::App* run =
-      app.add_subcommand("run", "Answer a prompt, or hold a conversation, on this machine");
+  CLI::App* run = app.add_subcommand("run", "Answer a prompt, or hold a conversation");
   AddModelOptions(*run, options->model);
+  AddClusterOptions(*run, options->cluster);
+  run->get_option("--url")->description(
+      "Let a running cluster answer, where MODEL is the name of one that it has loaded");
   run->add_option("PROMPT", options->prompt,
                   "Without one: a conversation, or the text on standard input");
   run->add_flag("--raw", options->raw,
@@ -335,7 +326,8 @@ void AddRunCommand(CLI::App& app, Command& command) {
       "  potluck run model.gguf \"What can I cook with leeks?\"\n"
       "  potluck run model.gguf --temp 0 -n 50 --raw \"Once upon a time\"\n"
       "  potluck run model.gguf                    (a conversation)\n"
-      "  potluck run model.gguf --json < question.txt");
+      "  potluck run model.gguf --json < question.txt\n"
+      "  potluck run qwen3-8b --url http://nas:7070 \"And with carrots?\"");
   run->callback([options, &command] { command = [options] { return Run(*options); }; });
 }
 

@@ -101,6 +101,17 @@ void CatchInterrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+int InterruptDescriptor() { return interrupt_pipe[0]; }
+
+bool WaitForInterrupt(absl::Duration timeout) {
+  const absl::Time end = absl::Now() + timeout;
+  while (!Interrupted() && absl::Now() < end) {
+    pollfd interrupt = {.fd = interrupt_pipe[0], .events = POLLIN, .revents = 0};
+    poll(&interrupt, 1, static_cast<int>(absl::ToInt64Milliseconds(end - absl::Now()) + 1));
+  }
+  return Interrupted();
+}
+
 bool Interrupted() { return interrupted != 0; }
 
 void ClearInterrupt() {

@@ -17,6 +17,10 @@ void CatchInterrupts();
 bool Interrupted();
 // Forgets an interrupt that was dealt with.
 void ClearInterrupt();
+// Readable from an interrupt until ClearInterrupt; -1 before CatchInterrupts.
+int InterruptDescriptor();
+// True as soon as there is an interrupt, false when `timeout` has passed without one.
+bool WaitForInterrupt(absl::Duration timeout);
 
 bool IsTerminal(int descriptor);
 

@@ -275,8 +275,8 @@ void Coordinator::OnInstanceChanged(model::InstanceId instance) {
   if (hosted->instance.serving()) {
     hosted->trouble = absl::OkStatus();
     hosted->no_plan.Cancel();
-    KeepCopies(*hosted);
   }
+  if (hosted->instance.ready()) KeepCopies(*hosted);
   LetGo();
   PlanSoon(kJoinTogether);
   Changed();
@@ -422,8 +422,7 @@ void Coordinator::Plan(Hosted& hosted) {
     PlanSoon(until - now());
     return;
   }
-  absl::StatusOr<partition::InstancePlan> plan =
-      partition::PlanInstance(ProfileFor(hosted), WishOf(hosted), OccupiedByOthers(hosted));
+  absl::StatusOr<partition::InstancePlan> plan = MakePlan(hosted);
   if (!plan.ok()) {
     if (!instance.serving()) CannotPlan(hosted, plan.status());
     return;
@@ -441,10 +440,29 @@ void Coordinator::Plan(Hosted& hosted) {
   Changed();
 }
 
+absl::StatusOr<partition::InstancePlan> Coordinator::MakePlan(const Hosted& hosted) const {
+  const partition::ClusterProfile profile = ProfileFor(hosted);
+  const partition::Occupancy others = OccupiedByOthers(hosted);
+  partition::InstanceWish wish = WishOf(hosted);
+  if (!hosted.instance.serving() && !wish.previous.empty()) {
+    // Nothing moves where all are still there, or are back, with their weights and perhaps their
+    // KV.
+    partition::InstanceWish again = wish;
+    again.layers.clear();
+    for (const partition::Placement& placement : wish.previous)
+      again.layers.push_back({placement.device_id, placement.first, placement.end - 1});
+    auto plan = partition::PlanInstance(profile, again, others);
+    if (plan.ok() && plan->placements() == wish.previous) return plan;
+  }
+  return partition::PlanInstance(profile, wish, others);
+}
+
 void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
   hosted.trouble = absl::UnavailableError(why.message());
   if (hosted.no_plan.running()) return;
-  Log(LogLevel::kWarning, "no plan", {{"instance", hosted.instance.model().id}, {"status", why}});
+  // At a start the workers are still to come.
+  Log(hosted.epochs > 0 ? LogLevel::kWarning : LogLevel::kInfo, "no plan",
+      {{"instance", hosted.instance.model().id}, {"status", why}});
   hosted.no_plan.Start(options_.wait_for_workers, [&hosted] {
     hosted.instance.FailAll(absl::UnavailableError(
         absl::StrCat("the cluster lost a device and cannot hold the model without it: ",

@@ -141,6 +141,7 @@ class Coordinator final : public wire::LinkAcceptor,
   partition::Occupancy OccupiedByOthers(const Hosted& hosted) const;
   partition::ClusterProfile ProfileFor(const Hosted& hosted) const;
   partition::InstanceWish WishOf(const Hosted& hosted) const;
+  absl::StatusOr<partition::InstancePlan> MakePlan(const Hosted& hosted) const;
   void CannotPlan(Hosted& hosted, const absl::Status& why);
   void KeepCopies(const Hosted& hosted);
   void LetGo();

@@ -209,8 +209,8 @@ void Instance::EndEpoch(EpochEnd why) {
 }
 
 void Instance::OnWorkerLost(const wire::WorkerId& worker) {
-  const bool broken = serving_ && pipeline_->Uses(worker);
-  if (broken) EndEpoch(EpochEnd::kWorkerDied);
+  // Also where the epoch has ended already: a dying worker's neighbours may have been heard first.
+  if (pipeline_ && pipeline_->Uses(worker)) EndEpoch(EpochEnd::kWorkerDied);
   if (target_ && target_->Uses(worker)) {
     GiveUpChange();
   } else if (phase_ == Phase::kFencing && unfenced_.erase(worker) > 0 && unfenced_.empty()) {
@@ -259,25 +259,32 @@ void Instance::FailAll(const absl::Status& why) {
 }
 
 absl::Status Instance::OnResult(const wire::WorkerId& from, wire::StepResult result) {
-  if (!serving_ || result.epoch != pipeline_->epoch) return absl::OkStatus();
+  if (!pipeline_ || result.epoch != pipeline_->epoch) return absl::OkStatus();
   if (result.status.ok() ? from != pipeline_->last_worker() : !pipeline_->Uses(from)) {
     return absl::InvalidArgumentError(absl::StrCat("a result of instance ", model_.id,
                                                    " comes from worker ", from,
                                                    ", which does not make any"));
   }
+  const bool was_ready = ready();
   const absl::Status status =
       scheduler_.OnResult(std::move(result), executor_.clock().SinceStart());
+  // After a first error others may follow until the fence: the scheduler tells which one counts.
   if (status.ok()) {
     Pump();
-  } else {
+    if (!was_ready && ready()) host_.OnInstanceChanged(model_.id);
+  } else if (serving_) {
     FailEpoch(status);
+  } else {
+    host_.OnEvents(model_.id, scheduler_.TakeEvents());
   }
   return absl::OkStatus();
 }
 
 void Instance::FailEpoch(const absl::Status& why) {
   Log(LogLevel::kWarning, "epoch failed", {{"instance", model_.id}, {"status", why}});
-  EndEpoch(EpochEnd::kPlanned);
+  serving_ = false;
+  progress_.Cancel();
+  host_.OnEvents(model_.id, scheduler_.TakeEvents());
   host_.OnEpochFailed(model_.id, why);
 }
 

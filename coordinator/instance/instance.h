@@ -47,7 +47,7 @@ class InstanceHost {
   virtual int64_t LastStepOf(const wire::WorkerId& worker, model::InstanceId instance,
                              const model::Epoch& epoch) const = 0;
 
-  // A change has ended, or cannot go on: a plan may be wanted.
+  // A change has ended or cannot go on, or the instance has become ready: a plan may be wanted.
   virtual void OnInstanceChanged(model::InstanceId instance) = 0;
   // The worker could not do its part of the plan.
   virtual void OnStageRefused(model::InstanceId instance, const wire::WorkerId& worker,

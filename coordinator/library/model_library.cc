@@ -49,6 +49,7 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> OpenServedModel(
                                                          .text = std::move(text),
                                                          .shape = std::move(shape),
                                                          .manifest = indexed.address,
+                                                         .manifest_bytes = indexed.bytes,
                                                          .vocab_size = vocab_size,
                                                          .window = window,
                                                          .end_tokens = std::move(ends)});

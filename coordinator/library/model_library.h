@@ -24,6 +24,7 @@ struct ServedModel {
   model::TextCodec text;
   partition::ModelShape shape;
   Sha256Digest manifest;
+  std::string manifest_bytes;  // serialised
   int64_t vocab_size = 0;
   int64_t window = 0;                      // the shortest of its layers' windows; 0: none has one
   std::vector<model::TokenId> end_tokens;  // all that end an answer

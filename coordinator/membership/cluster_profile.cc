@@ -23,6 +23,9 @@ partition::Availability AvailabilityOf(MemberState state) {
   }
 }
 
+// A device that its owner keeps busy is slow, but better than none.
+constexpr double kMostLoad = 0.9;
+
 partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Duration now,
                                     const std::map<std::string, int64_t>& held_bytes) {
   const wire::DeviceProfile& device = member.hello.devices[index];
@@ -41,7 +44,7 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
     profile.prefill_operations_per_second[format] = rate.prefill_operations_per_second;
   }
   profile.step_overhead_seconds = device.step_overhead_seconds;
-  profile.load = std::clamp(member.heartbeat.load, 0.0, 1.0);
+  profile.load = std::clamp(member.heartbeat.load, 0.0, kMostLoad);
   const int64_t free = index < member.heartbeat.free_memory_bytes.size()
                            ? member.heartbeat.free_memory_bytes[index]
                            : device.free_memory_bytes;

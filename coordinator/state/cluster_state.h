@@ -14,7 +14,7 @@
 namespace potluck::coordinator {
 
 struct KeptInstance {
-  LoadRequest request;
+  LoadRequest request;                           // with the context that it has
   std::vector<partition::Placement> placements;  // of the last plan
 };
 

@@ -243,9 +243,12 @@ std::vector<HttpApi::Loaded> HttpApi::loaded() const {
   for (const Instance* instance : coordinator_.instances()) {
     const auto found = served_.find(instance->model().id);
     if (found == served_.end()) continue;
-    const Pipeline* pipeline = instance->pipeline();
-    loaded.push_back({found->second.request,
-                      pipeline == nullptr ? found->second.previous : pipeline->plan.placements()});
+    Loaded entry{found->second.request, found->second.previous};
+    if (const Pipeline* pipeline = instance->pipeline()) {
+      entry.request.context_length = pipeline->plan.context_length;
+      entry.placements = pipeline->plan.placements();
+    }
+    loaded.push_back(std::move(entry));
   }
   return loaded;
 }
@@ -265,6 +268,7 @@ void HttpApi::Load(LoadRequest request, std::vector<partition::Placement> previo
     --num_opening_;
     if (!opened.ok()) return done(opened.status());
     const std::shared_ptr<const ServedModel> model = *std::move(opened);
+    if (options_.opened) options_.opened(*model);
     partition::InstanceWish wish;
     wish.model = model->shape;
     wish.context_length = request.context_length;

@@ -36,6 +36,8 @@ struct HttpApiOptions {
   std::function<uint64_t()> random;
   // What a MODEL argument means: a path, or a name in the models folder.
   std::function<absl::StatusOr<std::string>(const std::string&)> find_model;
+  // Told before workers are asked to fetch it.
+  std::function<void(const ServedModel&)> opened;
 };
 
 // Single-threaded: lives on the coordinator's executor.

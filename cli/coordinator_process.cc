@@ -1,0 +1,283 @@
+#include "cli/coordinator_process.h"
+
+#include <algorithm>
+#include <future>
+#include <optional>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cli/model_options.h"
+#include "cli/terminal.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/thread_executor.h"
+#include "coordinator/api/http/http_api.h"
+#include "coordinator/api/http/http_server.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/library/model_library.h"
+#include "coordinator/state/cluster_state.h"
+#include "model/store/blob_cache.h"
+#include "wire/grpc/grpc_server.h"
+#include "wire/trust/cluster_authority.h"
+#include "wire/trust/join_codes.h"
+#include "wire/trust/join_desk.h"
+#include "wire/trust/keys.h"
+#include "wire/version.h"
+#include "wire/weights/weights_server.h"
+#include "worker/profile/host.h"
+
+namespace potluck::cli {
+namespace {
+
+constexpr char kStateName[] = "cluster.json";
+constexpr size_t kKeyBytes = 24;
+constexpr uint64_t kMostKeyBytes = 256, kMostStateBytes = uint64_t{16} << 20;
+
+absl::StatusOr<coordinator::ClusterState> ReadState(const StateFolder& folder) {
+  const absl::StatusOr<std::string> text =
+      ReadFile(folder.path() + "/" + kStateName, kMostStateBytes);
+  if (absl::IsNotFound(text.status())) return coordinator::ClusterState{};
+  POTLUCK_RETURN_IF_ERROR(text.status());
+  auto state = coordinator::ParseClusterState(*text);
+  if (!state.ok()) {
+    return absl::DataLossError(absl::StrCat(folder.path(), "/", kStateName, " is damaged (",
+                                            state.status().message(),
+                                            "): remove it to start without its models"));
+  }
+  return state;
+}
+
+// Made at the first start, and the same from then on.
+absl::StatusOr<std::string> KeyNamed(const StateFolder& folder, const char* name,
+                                     const char* prefix) {
+  absl::StatusOr<std::string> key = ReadFile(folder.path() + "/" + name, kMostKeyBytes);
+  if (!absl::IsNotFound(key.status())) return key;
+  POTLUCK_ASSIGN_OR_RETURN(const std::string digits, wire::RandomDigits(kKeyBytes));
+  const std::string made = absl::StrCat(prefix, digits);
+  POTLUCK_RETURN_IF_ERROR(WriteFileAtomically(folder.path() + "/" + name, made));
+  return made;
+}
+
+}  // namespace
+
+class CoordinatorProcess::Impl {
+ public:
+  Impl(CoordinatorProcessOptions options, StateFolder state)
+      : options_(std::move(options)),
+        folder_(std::move(state)),
+        manifests_(options_.cache_folder + "/manifests"),
+        random_(std::random_device()()) {}
+
+  ~Impl() {
+    files_.reset();  // what it still reads is told to nobody
+    logic_.RunAndWait([this] {
+      http_.reset();
+      server_.reset();
+      api_.reset();
+      library_.reset();
+      coordinator_.reset();
+      weights_.reset();
+    });
+  }
+
+  absl::Status Start() {
+    POTLUCK_ASSIGN_OR_RETURN(state_, ReadState(folder_));
+    state_.term += 1;
+    POTLUCK_RETURN_IF_ERROR(WriteFileAtomically(StatePath(), coordinator::ToJson(state_)));
+    POTLUCK_ASSIGN_OR_RETURN(wire::ClusterAuthority authority,
+                             wire::ClusterAuthority::OpenOrCreate(folder_.path(), absl::Now()));
+    authority_.emplace(std::move(authority));
+    POTLUCK_ASSIGN_OR_RETURN(
+        wire::JoinCodes codes,
+        wire::JoinCodes::OpenOrCreate(folder_.path(), authority_->key_name(), absl::Now()));
+    codes_.emplace(std::move(codes));
+    if (options_.needs_keys) {
+      POTLUCK_ASSIGN_OR_RETURN(api_key_, KeyNamed(folder_, "api-key", "pk-"));
+      POTLUCK_ASSIGN_OR_RETURN(admin_key_, KeyNamed(folder_, "admin-key", "pa-"));
+    }
+    absl::Status status;
+    logic_.RunAndWait([&] { status = StartHere(); });
+    return status;
+  }
+
+  absl::Status Load(const coordinator::LoadRequest& request) {
+    auto loaded = std::make_shared<std::promise<absl::Status>>();
+    logic_.Post([this, asked = request, loaded]() mutable {
+      std::vector<partition::Placement> previous;
+      for (const coordinator::KeptInstance& kept : state_.instances) {
+        if (kept.request.model != asked.model) continue;
+        previous = kept.placements;
+        // Where it runs already it has a context.
+        if (asked.context_length == 0) asked.context_length = kept.request.context_length;
+      }
+      if (asked.context_length == 0) previous.clear();
+      api_->Load(std::move(asked), std::move(previous),
+                 [loaded](const absl::Status& status) { loaded->set_value(status); });
+    });
+    std::future<absl::Status> result = loaded->get_future();
+    while (result.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+      if (Interrupted()) return absl::CancelledError("stopped");
+    }
+    return result.get();
+  }
+
+  void LoadAgain(const std::vector<std::string>& but) {
+    for (const coordinator::KeptInstance& kept : state_.instances) {
+      if (std::ranges::find(but, kept.request.model) != but.end()) continue;
+      logic_.Post([this, kept] {
+        const bool had_plan = kept.request.context_length > 0;
+        api_->Load(kept.request, had_plan ? kept.placements : std::vector<partition::Placement>(),
+                   [kept](const absl::Status& status) {
+                     if (status.ok()) return;
+                     Log(LogLevel::kWarning, "model not loaded again",
+                         {{"model", kept.request.model}, {"status", status}});
+                   });
+      });
+    }
+  }
+
+  void SetOnReady(std::function<void()> ready) {
+    logic_.Post([this, ready = std::move(ready)]() mutable { on_ready_ = std::move(ready); });
+  }
+
+  const std::vector<std::string>& http_addresses() const { return http_addresses_; }
+  const std::vector<std::string>& listen_addresses() const { return listen_addresses_; }
+  const std::string& api_key() const { return api_key_; }
+  const std::string& admin_key() const { return admin_key_; }
+  absl::StatusOr<std::string> JoinCode() {
+    absl::StatusOr<wire::JoinCode> code = absl::UnknownError("not asked");
+    logic_.RunAndWait([&] { code = codes_->Current(absl::Now()); });
+    POTLUCK_RETURN_IF_ERROR(code.status());
+    return wire::FormatJoinCode(*code);
+  }
+  absl::StatusOr<wire::TlsIdentity> MakeWorkerIdentity(const std::string& private_key) const {
+    return authority_->MakeWorkerIdentity(private_key, absl::Now());
+  }
+
+ private:
+  std::string StatePath() const { return folder_.path() + "/" + kStateName; }
+
+  absl::Status StartHere() {
+    const wire::Version version = wire::OurVersion(POTLUCK_VERSION);
+    weights_ = std::make_unique<wire::WeightsServer>(
+        wire::WeightsServerOptions{.version = version, .who = "the coordinator"},
+        model::BlobStore(nullptr, local_), logic_, *files_);
+    coordinator_ = std::make_unique<coordinator::Coordinator>(
+        coordinator::CoordinatorOptions{.version = version,
+                                        .term = state_.term,
+                                        .cluster = options_.cluster,
+                                        .host = worker::HostIdentity(),
+                                        .wait_for_workers = options_.wait_for_workers},
+        logic_, *weights_);
+    library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, *files_, logic_);
+    api_ = std::make_unique<coordinator::HttpApi>(
+        coordinator::HttpApiOptions{.api_key = api_key_,
+                                    .admin_key = admin_key_,
+                                    .unix_time = [] { return absl::ToUnixSeconds(absl::Now()); },
+                                    .local_time = [] { return LocalTime(); },
+                                    .random = [this] { return random_(); },
+                                    .find_model =
+                                        [folder = options_.models_folder](const std::string& name) {
+                                          return FindModel({.model = name, .models_dir = folder});
+                                        },
+                                    .opened =
+                                        [this](const coordinator::ServedModel& model) {
+                                          weights_->AddManifest(model.manifest,
+                                                                model.manifest_bytes);
+                                        }},
+        *coordinator_, *library_, logic_);
+    coordinator_->SetObserver([this] { OnChanged(); });
+    POTLUCK_ASSIGN_OR_RETURN(const wire::TlsIdentity identity,
+                             authority_->MakeCoordinatorIdentity(absl::Now()));
+    desk_ = std::make_unique<wire::JoinDesk>(
+        *authority_, *codes_, [] { return absl::Now(); }, POTLUCK_VERSION);
+    POTLUCK_ASSIGN_OR_RETURN(server_, wire::GrpcServer::Start(logic_, *coordinator_,
+                                                              {.identity = identity,
+                                                               .addresses = {options_.listen},
+                                                               .join_desk = desk_.get()}));
+    listen_addresses_ = server_->addresses();
+    coordinator::HttpServerOptions http;
+    http.addresses = options_.http;
+    POTLUCK_ASSIGN_OR_RETURN(
+        http_, coordinator::HttpServer::Start(
+                   http, logic_, [this](auto exchange) { api_->Handle(std::move(exchange)); }));
+    http_addresses_ = http_->addresses();
+    return absl::OkStatus();
+  }
+
+  void OnChanged() {
+    coordinator::ClusterState now{.term = state_.term, .instances = {}};
+    for (coordinator::HttpApi::Loaded& loaded : api_->loaded())
+      now.instances.push_back({std::move(loaded.request), std::move(loaded.placements)});
+    const std::string text = coordinator::ToJson(now);
+    if (std::exchange(written_, text) != text) {
+      files_->Post([this, text] {
+        const absl::Status status = WriteFileAtomically(StatePath(), text);
+        if (!status.ok()) Log(LogLevel::kWarning, "state not kept", {{"status", status}});
+      });
+    }
+    const bool ready = api_->ready();
+    if (ready && !std::exchange(was_ready_, ready) && on_ready_) on_ready_();
+    was_ready_ = ready;
+  }
+
+  const CoordinatorProcessOptions options_;
+  const StateFolder folder_;
+  const model::ManifestCache manifests_;
+  const std::shared_ptr<model::LocalFiles> local_ = std::make_shared<model::LocalFiles>();
+  std::mt19937_64 random_;
+  coordinator::ClusterState state_;  // as it was at the start, with this start's term
+  std::string written_;
+  std::optional<wire::ClusterAuthority> authority_;
+  std::optional<wire::JoinCodes> codes_;
+  std::string api_key_, admin_key_;
+  std::vector<std::string> http_addresses_, listen_addresses_;
+  std::function<void()> on_ready_;
+  bool was_ready_ = false;
+  ThreadExecutor logic_;
+  std::unique_ptr<ThreadExecutor> files_ = std::make_unique<ThreadExecutor>();
+  std::unique_ptr<wire::WeightsServer> weights_;
+  std::unique_ptr<coordinator::Coordinator> coordinator_;
+  std::unique_ptr<coordinator::ModelLibrary> library_;
+  std::unique_ptr<coordinator::HttpApi> api_;
+  std::unique_ptr<wire::JoinDesk> desk_;
+  std::unique_ptr<wire::GrpcServer> server_;
+  std::unique_ptr<coordinator::HttpServer> http_;
+};
+
+absl::StatusOr<std::unique_ptr<CoordinatorProcess>> CoordinatorProcess::Start(
+    const CoordinatorProcessOptions& options, StateFolder state) {
+  auto impl = std::make_unique<Impl>(options, std::move(state));
+  POTLUCK_RETURN_IF_ERROR(impl->Start());
+  return std::unique_ptr<CoordinatorProcess>(new CoordinatorProcess(std::move(impl)));
+}
+
+CoordinatorProcess::CoordinatorProcess(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CoordinatorProcess::~CoordinatorProcess() = default;
+
+absl::Status CoordinatorProcess::Load(const coordinator::LoadRequest& request) {
+  return impl_->Load(request);
+}
+void CoordinatorProcess::LoadAgain(const std::vector<std::string>& but) { impl_->LoadAgain(but); }
+void CoordinatorProcess::SetOnReady(std::function<void()> ready) {
+  impl_->SetOnReady(std::move(ready));
+}
+const std::vector<std::string>& CoordinatorProcess::http_addresses() const {
+  return impl_->http_addresses();
+}
+const std::vector<std::string>& CoordinatorProcess::listen_addresses() const {
+  return impl_->listen_addresses();
+}
+const std::string& CoordinatorProcess::api_key() const { return impl_->api_key(); }
+const std::string& CoordinatorProcess::admin_key() const { return impl_->admin_key(); }
+absl::StatusOr<std::string> CoordinatorProcess::JoinCode() const { return impl_->JoinCode(); }
+absl::StatusOr<wire::TlsIdentity> CoordinatorProcess::MakeWorkerIdentity(
+    const std::string& private_key) const {
+  return impl_->MakeWorkerIdentity(private_key);
+}
+
+}  // namespace potluck::cli

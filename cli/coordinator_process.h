@@ -1,0 +1,57 @@
+// A coordinator and all that it needs, put together: state, trust, listeners, the models' files.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/state_folder.h"
+#include "coordinator/api/http/load_request.h"
+#include "wire/trust/tls_identity.h"
+
+namespace potluck::cli {
+
+struct CoordinatorProcessOptions {
+  std::string cluster;            // its name, for people
+  std::vector<std::string> http;  // "HOST:PORT"
+  std::string listen;             // "HOST:PORT" for workers
+  std::string cache_folder, models_folder;
+  bool needs_keys = false;  // ask for API keys from other machines
+  absl::Duration wait_for_workers = absl::Seconds(60);
+};
+
+class CoordinatorProcess {
+ public:
+  // Takes its state folder. Errors say which address or folder is at fault.
+  static absl::StatusOr<std::unique_ptr<CoordinatorProcess>> Start(
+      const CoordinatorProcessOptions& options, StateFolder state);
+  ~CoordinatorProcess();
+
+  // Blocks until the model's file is read, or an interrupt comes.
+  absl::Status Load(const coordinator::LoadRequest& request);
+  // What was loaded when an earlier life of this coordinator ended, but for models of these paths.
+  void LoadAgain(const std::vector<std::string>& but);
+  // Called, from another thread, when all models have become ready, each time.
+  void SetOnReady(std::function<void()> ready);
+
+  const std::vector<std::string>& http_addresses() const;
+  const std::vector<std::string>& listen_addresses() const;
+  const std::string& api_key() const;  // empty: none is asked for
+  const std::string& admin_key() const;
+  absl::StatusOr<std::string> JoinCode() const;
+  // For a worker in this process, with that private key.
+  absl::StatusOr<wire::TlsIdentity> MakeWorkerIdentity(const std::string& private_key) const;
+
+ private:
+  class Impl;
+  explicit CoordinatorProcess(std::unique_ptr<Impl> impl);
+
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace potluck::cli

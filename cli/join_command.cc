@@ -1,0 +1,160 @@
+// potluck join: makes this machine a worker of a cluster.
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "cli/command.h"
+#include "cli/environment.h"
+#include "cli/network.h"
+#include "cli/terminal.h"
+#include "cli/worker_options.h"
+#include "cli/worker_process.h"
+#include "common/host_port.h"
+#include "common/state_folder.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "wire/grpc/join_client.h"
+#include "wire/trust/join_code.h"
+#include "wire/trust/keys.h"
+#include "wire/trust/stored_identity.h"
+
+namespace potluck::cli {
+namespace {
+
+struct JoinCommandOptions {
+  std::string line, file, listen;
+  WorkerFlags worker;
+};
+
+// HOST:PORT/CODE as an argument, from a file, standard input or the environment: a code on the
+// command line is seen by everybody on this machine.
+absl::StatusOr<std::string> ReadLine(const JoinCommandOptions& options) {
+  if (!options.file.empty()) return ReadTextFile(options.file);
+  if (options.line == "-") return ReadStandardInput("the join line");
+  if (!options.line.empty()) return options.line;
+  const std::string line = EnvironmentOr("POTLUCK_JOIN", "");
+  if (line.empty()) return UsageError("where to? Give HOST:PORT/CODE, as `potluck up` prints it");
+  return line;
+}
+
+// The coordinator's address, and who this worker is there.
+struct Membership {
+  std::string coordinator;
+  wire::TlsIdentity identity;
+};
+
+// An identity of an earlier time goes on being good for the same cluster, whatever its codes are
+// today. It is renewed well before its end.
+absl::StatusOr<wire::TlsIdentity> Renewed(wire::TlsIdentity identity, const std::string& address,
+                                          const StateFolder& state) {
+  POTLUCK_ASSIGN_OR_RETURN(const wire::IdentityLife life, wire::LifeOf(identity));
+  if (absl::Now() < life.renew) return identity;
+  POTLUCK_ASSIGN_OR_RETURN(identity, wire::RenewIdentity(identity, address, POTLUCK_VERSION));
+  POTLUCK_RETURN_IF_ERROR(wire::WriteIdentity(state.path(), identity));
+  return identity;
+}
+
+absl::StatusOr<Membership> Join(const std::string& text, const StateFolder& state,
+                                const std::string& name) {
+  absl::StatusOr<wire::TlsIdentity> known = wire::ReadIdentity(state.path());
+  if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
+  if (!absl::StrContains(text, '/')) {
+    const std::string address(absl::StripAsciiWhitespace(text));
+    POTLUCK_RETURN_IF_ERROR(ParseHostPort(address).status());
+    if (!known.ok()) {
+      return UsageError(
+          "this machine has not joined yet: give HOST:PORT/CODE, as `potluck up` prints it");
+    }
+    POTLUCK_ASSIGN_OR_RETURN(wire::TlsIdentity identity,
+                             Renewed(*std::move(known), address, state));
+    return Membership{address, std::move(identity)};
+  }
+  POTLUCK_ASSIGN_OR_RETURN(const wire::JoinLine line, wire::ParseJoinLine(text));
+  if (known.ok()) {
+    const auto authority = wire::NameOfCertificateKey(known->authority);
+    if (authority.ok() && *authority == line.code.authority) {
+      auto identity = Renewed(*known, line.address, state);
+      if (identity.ok()) return Membership{line.address, *std::move(identity)};
+    }
+  }
+  POTLUCK_ASSIGN_OR_RETURN(wire::TlsIdentity identity,
+                           wire::JoinCluster({.line = line,
+                                              .private_key = known.ok() ? known->private_key : "",
+                                              .name = name,
+                                              .build = POTLUCK_VERSION}));
+  POTLUCK_RETURN_IF_ERROR(wire::WriteIdentity(state.path(), identity));
+  return Membership{line.address, std::move(identity)};
+}
+
+// Where other workers may dial this one: on the interface that leads to the coordinator.
+absl::StatusOr<std::string> ListenAddress(const std::string& asked,
+                                          const std::string& coordinator) {
+  if (!asked.empty()) return asked;
+  POTLUCK_ASSIGN_OR_RETURN(const HostPort to, ParseHostPort(coordinator));
+  POTLUCK_ASSIGN_OR_RETURN(const std::string host, AddressTowards(to.host));
+  return JoinHostPort(host, 0);
+}
+
+absl::Status RunWorker(const JoinCommandOptions& options) {
+  POTLUCK_RETURN_IF_ERROR(StartLog(options.worker));
+  POTLUCK_ASSIGN_OR_RETURN(WorkerProcessOptions with, WorkerOptionsOf(options.worker));
+  if (with.name.empty()) with.name = HostName();
+  POTLUCK_ASSIGN_OR_RETURN(const std::string line, ReadLine(options));
+  POTLUCK_ASSIGN_OR_RETURN(const StateFolder state,
+                           StateFolder::Lock(StateBase(options.worker), "worker"));
+  POTLUCK_ASSIGN_OR_RETURN(const Membership membership, Join(line, state, with.name));
+  with.state_folder = state.path();
+  with.coordinator = {membership.coordinator};
+  POTLUCK_ASSIGN_OR_RETURN(with.listen, ListenAddress(options.listen, membership.coordinator));
+
+  absl::Notification left;
+  worker::WorkerEvents events;
+  events.joined = [&](const wire::Welcome& welcome) {
+    absl::FPrintF(stderr, "joined the cluster %s at %s; Ctrl-C leaves it\n",
+                  Printable(welcome.cluster), membership.coordinator);
+  };
+  events.lost = [&](const absl::Status& why, bool was_joined) {
+    absl::FPrintF(stderr, "%s: %s; trying again\n",
+                  was_joined ? "lost the coordinator" : "cannot reach the coordinator",
+                  why.message());
+  };
+  events.left = [&] { left.Notify(); };
+  POTLUCK_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,
+                           WorkerProcess::Start(with, membership.identity, std::move(events)));
+  while (!WaitForInterrupt(absl::Hours(1))) continue;
+  absl::FPrintF(stderr, "leaving; my layers move first (Ctrl-C again: at once)\n");
+  do {
+    ClearInterrupt();
+    worker->Leave();
+    while (!left.HasBeenNotified() && !WaitForInterrupt(absl::Milliseconds(100))) continue;
+  } while (!left.HasBeenNotified());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddJoinCommand(CLI::App& app, Command& command) {
+  auto options = std::make_shared<JoinCommandOptions>();
+  CLI::App* join = app.add_subcommand("join", "Make this machine a worker of a cluster");
+  join->add_option("LINE", options->line,
+                   "HOST:PORT/CODE as `potluck up` prints it; - reads it from standard input; "
+                   "HOST:PORT is enough once this machine has joined");
+  join->add_option("--join-file", options->file, "Read the line from this file");
+  join->add_option("--listen", options->listen,
+                   "HOST:PORT for other workers (default: the interface that leads to the "
+                   "coordinator, port 7080 or the next free one)");
+  AddWorkerFlags(*join, options->worker);
+  join->footer(
+      "Examples:\n"
+      "  potluck join nas:7071/pl1.5c1f...\n"
+      "  potluck join --join-file /etc/potluck/join --name attic --memory 4GiB");
+  join->callback([options, &command] { command = [options] { return RunWorker(*options); }; });
+}
+
+}  // namespace potluck::cli

@@ -1,0 +1,59 @@
+#include "cli/network.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace potluck::cli {
+namespace {
+
+// Any port will do: no packet is sent.
+constexpr char kPort[] = "9";
+// TEST-NET-1 (RFC 5737): nobody is there, but the way to it is the way out.
+constexpr char kOutside[] = "192.0.2.1";
+
+}  // namespace
+
+bool IsLoopback(const std::string& host) {
+  return absl::StartsWith(host, "127.") || host == "::1" || host == "localhost";
+}
+
+bool IsAnyAddress(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
+absl::StatusOr<std::string> AddressTowards(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(host.c_str(), kPort, &hints, &found); error != 0) {
+    return absl::UnavailableError(
+        absl::StrCat("there is no way to ", host, " (", gai_strerror(error), ")"));
+  }
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> freed(found, freeaddrinfo);
+  for (const addrinfo* to = found; to != nullptr; to = to->ai_next) {
+    const int socket_number = socket(to->ai_family, to->ai_socktype | SOCK_CLOEXEC, 0);
+    if (socket_number < 0) continue;
+    sockaddr_storage local{};
+    socklen_t size = sizeof(local);
+    auto* address = reinterpret_cast<sockaddr*>(&local);
+    const bool known = connect(socket_number, to->ai_addr, to->ai_addrlen) == 0 &&
+                       getsockname(socket_number, address, &size) == 0;
+    close(socket_number);
+    std::array<char, NI_MAXHOST> text{};
+    if (known &&
+        getnameinfo(address, size, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) == 0)
+      return std::string(text.data());
+  }
+  return absl::UnavailableError(absl::StrCat("there is no way to ", host));
+}
+
+std::string AddressOfThisMachine() { return AddressTowards(kOutside).value_or("127.0.0.1"); }
+
+}  // namespace potluck::cli

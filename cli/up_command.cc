@@ -1,0 +1,191 @@
+// potluck up: the coordinator of a cluster, with this machine's devices as its first worker.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "cli/command.h"
+#include "cli/coordinator_process.h"
+#include "cli/environment.h"
+#include "cli/load_options.h"
+#include "cli/model_options.h"
+#include "cli/network.h"
+#include "cli/terminal.h"
+#include "cli/worker_options.h"
+#include "cli/worker_process.h"
+#include "common/files.h"
+#include "common/host_port.h"
+#include "common/state_folder.h"
+#include "common/status_macros.h"
+#include "wire/trust/keys.h"
+
+namespace potluck::cli {
+namespace {
+
+constexpr uint16_t kHttpPort = 7070, kClusterPort = 7071;
+constexpr char kWorkerKey[] = "worker-key.pem";
+constexpr uint64_t kMostKeyBytes = 16 << 10;
+
+struct UpOptions {
+  std::vector<std::string> models;
+  std::string models_dir, cluster;
+  std::vector<std::string> http;
+  std::string listen;
+  bool lan = false, no_worker = false, no_auth = false;
+  double wait_seconds = 60;
+  coordinator::LoadRequest load;
+  WorkerFlags worker;
+};
+
+// Loopback unless the person says otherwise.
+absl::StatusOr<CoordinatorProcessOptions> CoordinatorOptionsOf(const UpOptions& options) {
+  CoordinatorProcessOptions with;
+  const std::string host = options.lan ? "0.0.0.0" : "127.0.0.1";
+  with.cluster = options.cluster.empty() ? HostName() : options.cluster;
+  with.http = options.http;
+  if (with.http.empty()) with.http = {JoinHostPort(host, kHttpPort)};
+  with.listen = options.listen.empty() ? JoinHostPort(host, kClusterPort) : options.listen;
+  with.cache_folder =
+      options.worker.cache_folder.empty() ? DefaultCacheFolder() : options.worker.cache_folder;
+  with.models_folder = options.models_dir;
+  with.wait_for_workers = absl::Seconds(options.wait_seconds);
+  for (const std::string& address : with.http) {
+    POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(address));
+    if (!IsLoopback(at.host) && !options.no_auth) with.needs_keys = true;
+  }
+  POTLUCK_RETURN_IF_ERROR(ParseHostPort(with.listen).status());
+  return with;
+}
+
+// As others reach it: an address that means all of them is written as one of them.
+absl::StatusOr<std::string> Reachable(const std::string& address) {
+  POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(address));
+  if (IsAnyAddress(at.host)) at.host = AddressOfThisMachine();
+  return JoinHostPort(at.host, at.port);
+}
+
+absl::Status PrintWelcome(const CoordinatorProcess& coordinator) {
+  for (const std::string& http : coordinator.http_addresses()) {
+    POTLUCK_ASSIGN_OR_RETURN(const std::string address, Reachable(http));
+    absl::PrintF("API             http://%s\n", address);
+  }
+  POTLUCK_ASSIGN_OR_RETURN(const std::string code, coordinator.JoinCode());
+  POTLUCK_ASSIGN_OR_RETURN(const std::string address,
+                           Reachable(coordinator.listen_addresses().front()));
+  absl::PrintF("add a machine   potluck join %s/%s\n", address, code);
+  if (!coordinator.api_key().empty()) {
+    absl::PrintF("API key         %s\nadmin key       %s\n", coordinator.api_key(),
+                 coordinator.admin_key());
+  }
+  std::fflush(stdout);
+  return absl::OkStatus();
+}
+
+// Other commands of this user find the cluster by it.
+absl::Status WriteUrl(const CoordinatorProcess& coordinator) {
+  POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(coordinator.http_addresses().front()));
+  if (IsAnyAddress(at.host)) at.host = "127.0.0.1";
+  std::error_code error;
+  std::filesystem::create_directories(DefaultStateFolder(), error);
+  std::ofstream(CoordinatorUrlFile()) << "http://" << JoinHostPort(at.host, at.port) << "\n";
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<WorkerProcess>> StartWorker(WorkerProcessOptions with,
+                                                           const CoordinatorProcess& coordinator,
+                                                           const StateFolder& state) {
+  with.state_folder = state.path();
+  const std::string path = state.path() + "/" + kWorkerKey;
+  absl::StatusOr<std::string> key = ReadFile(path, kMostKeyBytes);
+  if (absl::IsNotFound(key.status())) {
+    key = wire::MakePrivateKey();
+    POTLUCK_RETURN_IF_ERROR(key.status());
+    POTLUCK_RETURN_IF_ERROR(WriteFileAtomically(path, *key));
+  }
+  POTLUCK_RETURN_IF_ERROR(key.status());
+  POTLUCK_ASSIGN_OR_RETURN(wire::TlsIdentity identity, coordinator.MakeWorkerIdentity(*key));
+  POTLUCK_ASSIGN_OR_RETURN(const std::string reachable,
+                           Reachable(coordinator.listen_addresses().front()));
+  POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(reachable));
+  with.coordinator = {reachable};
+  with.listen = JoinHostPort(at.host, 0);
+  return WorkerProcess::Start(std::move(with), std::move(identity), {});
+}
+
+absl::Status RunUp(const UpOptions& options) {
+  POTLUCK_RETURN_IF_ERROR(StartLog(options.worker));
+  POTLUCK_ASSIGN_OR_RETURN(const CoordinatorProcessOptions with, CoordinatorOptionsOf(options));
+  POTLUCK_ASSIGN_OR_RETURN(WorkerProcessOptions worker_options, WorkerOptionsOf(options.worker));
+  POTLUCK_ASSIGN_OR_RETURN(StateFolder state,
+                           StateFolder::Lock(StateBase(options.worker), "coordinator"));
+  POTLUCK_ASSIGN_OR_RETURN(const StateFolder worker_state,
+                           StateFolder::Lock(StateBase(options.worker), "worker"));
+  // The coordinator ends first: this machine's own end is no loss of a worker.
+  std::unique_ptr<WorkerProcess> worker;
+  POTLUCK_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorProcess> coordinator,
+                           CoordinatorProcess::Start(with, std::move(state)));
+  coordinator->SetOnReady([] { absl::FPrintF(stderr, "ready\n"); });
+  POTLUCK_RETURN_IF_ERROR(PrintWelcome(*coordinator));
+  POTLUCK_RETURN_IF_ERROR(WriteUrl(*coordinator));
+  if (!options.no_worker) {
+    POTLUCK_ASSIGN_OR_RETURN(worker,
+                             StartWorker(std::move(worker_options), *coordinator, worker_state));
+  }
+  std::vector<std::string> paths;
+  for (const std::string& model : options.models) {
+    POTLUCK_ASSIGN_OR_RETURN(const std::string path,
+                             FindModel({.model = model, .models_dir = options.models_dir}));
+    coordinator::LoadRequest request = options.load;
+    request.model = path;
+    paths.push_back(path);
+    const absl::Status status = coordinator->Load(request);
+    if (absl::IsCancelled(status)) return absl::OkStatus();
+    POTLUCK_RETURN_IF_ERROR(status);
+  }
+  coordinator->LoadAgain(paths);
+  while (!WaitForInterrupt(absl::Hours(1))) continue;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddUpCommand(CLI::App& app, Command& command) {
+  auto options = std::make_shared<UpOptions>();
+  CLI::App* up = app.add_subcommand(
+      "up", "Start a cluster: its coordinator, and this machine as its first worker");
+  up->add_option("MODEL", options->models,
+                 ".gguf files, Hugging Face folders, or names in the models folder");
+  up->add_option("--models-dir", options->models_dir,
+                 "Where models are looked up by name (default: $XDG_DATA_HOME/potluck/models)");
+  up->add_flag("--lan", options->lan,
+               "Let other machines join and ask; makes an API key and an admin key");
+  up->add_flag("--no-worker", options->no_worker, "Only coordinate");
+  up->add_option("--http", options->http,
+                 "HOST:PORT for people (default: 127.0.0.1:7070, with --lan 0.0.0.0:7070)")
+      ->delimiter(',');
+  up->add_option("--listen", options->listen,
+                 "HOST:PORT for workers (default: 127.0.0.1:7071, with --lan 0.0.0.0:7071)");
+  up->add_flag("--no-auth", options->no_auth, "Ask nobody for an API key, wherever HTTP is open");
+  up->add_option("--cluster-name", options->cluster, "What people call it (default: the host's)");
+  up->add_option("--wait-for-workers", options->wait_seconds,
+                 "Seconds that a first plan waits for workers of --layers, and running requests "
+                 "for lost ones")
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}}))
+      ->capture_default_str();
+  AddLoadOptions(*up, options->load);
+  AddWorkerFlags(*up, options->worker);
+  up->footer(
+      "Examples:\n"
+      "  potluck up model.gguf\n"
+      "  potluck up --config cluster.toml\n"
+      "  potluck up --lan qwen3-8b-q4_k_m --ctx 16384\n"
+      "  potluck up model.gguf --layers desk=0-11,pi4=12-21 --wait-for-workers 120s");
+  up->callback([options, &command] { command = [options] { return RunUp(*options); }; });
+}
+
+}  // namespace potluck::cli

@@ -1,0 +1,30 @@
+// What the owner of a machine says of its worker: the flags that `up` and `join` share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "cli/worker_process.h"
+
+namespace potluck::cli {
+
+struct WorkerFlags {
+  std::string name, device = "auto", memory, advertise, state_folder, cache_folder;
+  int num_threads = 0;
+  double drain_seconds = 20;
+  std::string log_level = "info", log_format = "logfmt";
+};
+
+// --name, --device, --memory, --threads, --advertise, --state-dir, --cache-dir, --drain-timeout,
+// --log-level, --log-format.
+void AddWorkerFlags(CLI::App& command, WorkerFlags& flags);
+
+// Usage errors for devices and sizes that there are not.
+absl::StatusOr<WorkerProcessOptions> WorkerOptionsOf(const WorkerFlags& flags);
+std::string StateBase(const WorkerFlags& flags);
+
+// From here on events go to standard error.
+absl::Status StartLog(const WorkerFlags& flags);
+
+}  // namespace potluck::cli

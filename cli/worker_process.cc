@@ -1,0 +1,202 @@
+#include "cli/worker_process.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cli/terminal.h"
+#include "common/host_port.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/thread_executor.h"
+#include "kernels/devices.h"
+#include "model/store/blob_cache.h"
+#include "wire/grpc/grpc_server.h"
+#include "wire/grpc/grpc_transport.h"
+#include "wire/version.h"
+#include "wire/weights/weights_server.h"
+#include "worker/profile/device_profile.h"
+#include "worker/profile/host.h"
+#include "worker/weights/weights_loader.h"
+
+namespace potluck::cli {
+namespace {
+
+constexpr uint16_t kDefaultPort = 7080;
+constexpr int kPortsToTry = 64;
+
+absl::StatusOr<std::vector<wire::DeviceProfile>> ProfileDevices(
+    const WorkerProcessOptions& options) {
+  std::vector<wire::DeviceProfile> profiles;
+  for (const std::string& name : options.devices) {
+    POTLUCK_ASSIGN_OR_RETURN(
+        const auto device,
+        kernels::OpenDevice({.device = name, .num_threads = options.num_threads}));
+    POTLUCK_ASSIGN_OR_RETURN(
+        wire::DeviceProfile profile,
+        worker::ProfileDevice(*device, SteadyClock(),
+                              {.state_folder = options.state_folder,
+                               .version = POTLUCK_VERSION,
+                               .memory_limit_bytes = options.memory_limit_bytes}));
+    profiles.push_back(std::move(profile));
+  }
+  return profiles;
+}
+
+// Where a port is given, that one; otherwise 7080, or the next free one.
+absl::StatusOr<std::unique_ptr<wire::GrpcServer>> Listen(const std::string& listen,
+                                                         const wire::TlsIdentity& identity,
+                                                         Executor& executor,
+                                                         wire::LinkAcceptor& acceptor) {
+  POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(listen));
+  const int tries = at.port == 0 ? kPortsToTry : 1;
+  for (int i = 0;; ++i) {
+    const auto port = tries > 1 ? static_cast<uint16_t>(kDefaultPort + i) : at.port;
+    auto server = wire::GrpcServer::Start(
+        executor, acceptor, {.identity = identity, .addresses = {JoinHostPort(at.host, port)}});
+    if (server.ok() || i + 1 >= tries) return server;
+  }
+}
+
+}  // namespace
+
+std::string HostName() {
+  char name[256] = "";
+  gethostname(name, sizeof(name) - 1);
+  const std::string full(name);
+  return full.substr(0, full.find('.'));
+}
+
+class WorkerProcess::Impl {
+ public:
+  Impl(WorkerProcessOptions options, std::shared_ptr<model::BlobCache> cache)
+      : options_(std::move(options)),
+        store_(std::move(cache), std::make_shared<model::LocalFiles>()),
+        watch_(options_.devices.size(), options_.cache_folder, options_.memory_limit_bytes) {}
+
+  ~Impl() {
+    logic_.RunAndWait([this] {
+      worker_.reset();
+      loader_.reset();
+      weights_.reset();
+      server_.reset();
+      transport_.reset();
+    });
+  }
+
+  absl::Status Start(const wire::TlsIdentity& identity, std::vector<wire::DeviceProfile> profiles,
+                     worker::WorkerEvents events) {
+    absl::Status status;
+    logic_.RunAndWait(
+        [&] { status = StartHere(identity, std::move(profiles), std::move(events)); });
+    return status;
+  }
+
+  void Leave() {
+    logic_.Post([this] {
+      if (worker_ != nullptr) worker_->Leave();
+    });
+  }
+
+  const std::vector<std::string>& addresses() const { return addresses_; }
+
+ private:
+  // Passes links on to the worker, which is made after the listener's port is known.
+  struct Acceptor final : wire::LinkAcceptor {
+    wire::LinkHandler& OnLink(wire::LinkKind kind, std::unique_ptr<wire::Link> link) override {
+      return worker->OnLink(kind, std::move(link));
+    }
+    worker::Worker* worker = nullptr;
+  };
+
+  absl::Status StartHere(const wire::TlsIdentity& identity,
+                         std::vector<wire::DeviceProfile> profiles, worker::WorkerEvents events) {
+    transport_ = std::make_unique<wire::GrpcTransport>(logic_, identity);
+    if (!options_.listen.empty()) {
+      POTLUCK_ASSIGN_OR_RETURN(server_, Listen(options_.listen, identity, logic_, acceptor_));
+      addresses_ = options_.advertise.empty() ? server_->addresses() : options_.advertise;
+    }
+    const wire::Version version = wire::OurVersion(POTLUCK_VERSION);
+    weights_ = std::make_unique<wire::WeightsServer>(
+        wire::WeightsServerOptions{.version = version, .who = "the worker"}, store_, logic_,
+        files_);
+    loader_ = std::make_unique<worker::WeightsLoader>(
+        worker::WeightsLoaderOptions{
+            .coordinator = {.worker = wire::kCoordinator,
+                            .name = wire::kCoordinator,
+                            .addresses = options_.coordinator},
+            .manifests_folder = options_.cache_folder + "/fetched-manifests",
+            .open_device =
+                [threads = options_.num_threads](const std::string& device) {
+                  return kernels::OpenDevice({.device = device, .num_threads = threads});
+                },
+            .make_thread = [] { return std::make_unique<ThreadExecutor>(); }},
+        store_,
+        worker::WeightsSurroundings{.self = identity.id,
+                                    .version = version,
+                                    .executor = logic_,
+                                    .files = files_,
+                                    .transport = *transport_});
+    events.keep_copy = [this](const wire::KeepCopy& copy) {
+      loader_->KeepCopy(copy, [](const absl::Status& status) {
+        if (!status.ok()) Log(LogLevel::kWarning, "copy not kept", {{"status", status}});
+      });
+    };
+    std::random_device random;
+    worker::WorkerOptions options;
+    options.hello = {.version = version,
+                     .worker = identity.id,
+                     .name = options_.name.empty() ? HostName() : options_.name,
+                     .process = uint64_t{random()} << 32 | random(),
+                     .host = worker::HostIdentity(),
+                     .addresses = addresses_,
+                     .devices = std::move(profiles),
+                     .disk_free_bytes = worker::FreeDiskBytes(options_.cache_folder)};
+    options.coordinator_addresses = options_.coordinator;
+    options.drain_timeout = options_.drain_timeout;
+    options.seed = uint64_t{random()} << 32 | random();
+    options.machine_state = [this] {
+      return watch_.Read(std::vector<int64_t>(options_.devices.size(), 0));
+    };
+    worker_ = std::make_unique<worker::Worker>(std::move(options), std::move(events), logic_,
+                                               *transport_, *loader_, weights_.get());
+    acceptor_.worker = worker_.get();
+    worker_->Start();
+    return absl::OkStatus();
+  }
+
+  const WorkerProcessOptions options_;
+  ThreadExecutor files_;
+  ThreadExecutor logic_;
+  model::BlobStore store_;
+  worker::MachineWatch watch_;
+  Acceptor acceptor_;
+  std::vector<std::string> addresses_;
+  std::unique_ptr<wire::GrpcTransport> transport_;
+  std::unique_ptr<wire::GrpcServer> server_;
+  std::unique_ptr<wire::WeightsServer> weights_;
+  std::unique_ptr<worker::WeightsLoader> loader_;
+  std::unique_ptr<worker::Worker> worker_;
+};
+
+absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(WorkerProcessOptions options,
+                                                                    wire::TlsIdentity identity,
+                                                                    worker::WorkerEvents events) {
+  POTLUCK_ASSIGN_OR_RETURN(std::vector<wire::DeviceProfile> profiles, ProfileDevices(options));
+  POTLUCK_ASSIGN_OR_RETURN(auto cache, model::BlobCache::Open({.folder = options.cache_folder,
+                                                               .now = [] { return absl::Now(); }}));
+  auto impl = std::make_unique<Impl>(std::move(options), std::move(cache));
+  POTLUCK_RETURN_IF_ERROR(impl->Start(identity, std::move(profiles), std::move(events)));
+  return std::unique_ptr<WorkerProcess>(new WorkerProcess(std::move(impl)));
+}
+
+WorkerProcess::WorkerProcess(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+WorkerProcess::~WorkerProcess() = default;
+void WorkerProcess::Leave() { impl_->Leave(); }
+const std::vector<std::string>& WorkerProcess::addresses() const { return impl_->addresses(); }
+
+}  // namespace potluck::cli
