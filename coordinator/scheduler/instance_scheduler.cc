@@ -130,7 +130,7 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
     wire::TokenResult& token = result.tokens[i];
     if (token.sequence == probe_id_) {
       probe_ = Probe::kPassed;
-      commands_.push_back(model::FreeCommand{probe_id_});
+      commands_.emplace_back(model::FreeCommand{probe_id_});
       continue;
     }
     Sequence* sequence = Find(step.samples[i].sequence);

@@ -213,7 +213,7 @@ void InstanceScheduler::LeaveStages(Sequence& sequence) {
   if (sequence.phase == Sequence::Phase::kWaiting) return;
   if (sequence.phase == Sequence::Phase::kActive) std::erase(active_, &sequence);
   if (sequence.phase == Sequence::Phase::kKept) std::erase(kept_, &sequence);
-  commands_.push_back(model::FreeCommand{sequence.stage_id});
+  commands_.emplace_back(model::FreeCommand{sequence.stage_id});
   ledger_.Cut(sequence.blocks, 0);
   sequence.sent = sequence.reached = 0;
   try_admission_ = true;
@@ -247,7 +247,7 @@ void InstanceScheduler::TrimToHeld(Sequence& sequence, int32_t least, int32_t mo
     return;
   }
   if (length < most)
-    commands_.push_back(model::TrimCommand{.sequence = sequence.stage_id, .length = length});
+    commands_.emplace_back(model::TrimCommand{.sequence = sequence.stage_id, .length = length});
   sequence.sent = length;
   ledger_.Cut(sequence.blocks, BlocksFor(length));
 }
