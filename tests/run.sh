@@ -69,7 +69,7 @@ case "${1:-}" in
     build release
     test_preset release
     build dev
-    test_preset dev --label-exclude lint
+    test_preset dev --label-exclude "lint|cluster"
     build fuzz fuzzers
     test_preset fuzz --label-regex fuzz
     finish
@@ -84,7 +84,7 @@ case "${1:-}" in
     deploy/install_dependencies.sh tests
     for preset in dev tsan; do
       build "$preset"
-      test_preset "$preset" --label-exclude lint
+      test_preset "$preset" --label-exclude "lint|cluster"
     done
     finish
     ;;
