@@ -80,7 +80,7 @@ class Life(ClusterTest):
         victim = self.stages()[2]
         self.workers[victim].process.send_signal(signal.SIGSTOP)
         self.check(streams, expected)
-        self.assertEqual(self.status()["counters"]["workers_lost"], 1)
+        self.wait_until("its silence is noticed", lambda status: status["counters"]["workers_lost"] == 1)
         self.workers[victim].process.send_signal(signal.SIGCONT)
         self.wait_for_stages(3)
 
