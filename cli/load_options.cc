@@ -1,16 +1,10 @@
 #include "cli/load_options.h"
 
-#include <map>
 #include <string>
 
+#include "model/kv/kv_types.h"
+
 namespace potluck::cli {
-namespace {
-
-const std::map<std::string, kernels::DType> kKvTypes = {
-    {"f16", kernels::DType::kF16}, {"f32", kernels::DType::kF32}, {"q8", kernels::DType::kQ8_0}};
-
-}  // namespace
-
 void AddLoadOptions(CLI::App& command, coordinator::LoadRequest& request) {
   command
       .add_option("--ctx", request.context_length,
@@ -25,7 +19,7 @@ void AddLoadOptions(CLI::App& command, coordinator::LoadRequest& request) {
   command
       .add_option_function<std::string>(
           "--kv-type",
-          [&request](const std::string& type) { request.kv_dtype = kKvTypes.at(type); },
+          [&request](const std::string& type) { request.kv_dtype = *model::KvTypeNamed(type); },
           "How keys and values are kept: f16, f32 or q8")
       ->check(CLI::IsMember({"f16", "f32", "q8"}))
       ->default_str("f16");

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <thread>
 #include <vector>
 
@@ -15,14 +14,12 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "kernels/devices.h"
+#include "model/kv/kv_types.h"
 
 namespace potluck::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-const std::map<std::string, kernels::DType> kKvTypes = {
-    {"f16", kernels::DType::kF16}, {"f32", kernels::DType::kF32}, {"q8", kernels::DType::kQ8_0}};
 
 std::vector<std::string> ModelsIn(const fs::path& folder) {
   std::vector<std::string> names;
@@ -62,7 +59,9 @@ void AddKvTypeOption(CLI::App& command, ModelOptions& options) {
       ->capture_default_str();
 }
 
-kernels::DType KvTypeOf(const ModelOptions& options) { return kKvTypes.at(options.kv_type); }
+kernels::DType KvTypeOf(const ModelOptions& options) {
+  return *model::KvTypeNamed(options.kv_type);
+}
 
 void AddModelOptions(CLI::App& command, ModelOptions& options) {
   AddModelArgument(command, options);

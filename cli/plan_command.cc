@@ -195,8 +195,8 @@ absl::StatusOr<partition::InstanceWish> WishOf(const PlanOptions& options) {
 absl::Status Plan(const PlanOptions& options) {
   if (options.cluster.empty()) {
     return UsageError(
-        "plan needs --cluster FILE.json, which describes devices and links (docs/cli.md); asking a "
-        "running cluster comes through --url, with the coordinator");
+        "plan needs --cluster FILE.json, which describes devices and links (docs/cli.md); of a "
+        "running cluster, `potluck status` shows the plan");
   }
   POTLUCK_ASSIGN_OR_RETURN(const partition::InstanceWish wish, WishOf(options));
   POTLUCK_ASSIGN_OR_RETURN(const partition::ClusterProfile cluster,
@@ -213,8 +213,7 @@ void AddPlanCommand(CLI::App& app, Command& command) {
   CLI::App* plan = app.add_subcommand("plan", "Show how a cluster would run a model, and why so");
   AddModelArgument(*plan, options->model);
   plan->add_option("--cluster", options->cluster,
-                   "Devices and links in a JSON file (docs/cli.md). Needed for now: asking a "
-                   "running cluster comes through --url, with the coordinator");
+                   "The file, in JSON, that describes devices and links (docs/cli.md)");
   AddContextOptions(*plan, options->model);
   plan->add_option("--parallel", options->parallel, "Sequences at once")
       ->check(CLI::Range(int64_t{1}, int64_t{1024}))

@@ -1,22 +1,18 @@
 #include "coordinator/api/http/load_request.h"
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "model/bounded_json.h"
+#include "model/kv/kv_types.h"
 
 namespace potluck::coordinator {
 namespace {
 
 using model::FindKey;
 using model::Json;
-
-constexpr std::array<std::pair<const char*, kernels::DType>, 3> kKvTypes = {
-    {{"f16", kernels::DType::kF16}, {"f32", kernels::DType::kF32}, {"q8", kernels::DType::kQ8_0}}};
 
 absl::Status ReadInt(const Json& body, const char* field, int64_t least, int64_t most,
                      int64_t& value) {
@@ -56,10 +52,9 @@ absl::StatusOr<LoadRequest> ParseLoadRequest(std::string_view text) {
   POTLUCK_RETURN_IF_ERROR(ReadText(body, "layers", request.layers));
   std::string kv_type = "f16";
   POTLUCK_RETURN_IF_ERROR(ReadText(body, "kv_type", kv_type));
-  const auto* found = std::ranges::find(kKvTypes, kv_type,
-                                        [](const auto& entry) { return std::string(entry.first); });
-  if (found == kKvTypes.end()) return absl::InvalidArgumentError("kv_type must be f16, f32 or q8");
-  request.kv_dtype = found->second;
+  const std::optional<kernels::DType> kv_dtype = model::KvTypeNamed(kv_type);
+  if (!kv_dtype) return absl::InvalidArgumentError("kv_type must be f16, f32 or q8");
+  request.kv_dtype = *kv_dtype;
   if (const Json* spread = FindKey(body, "spread"); spread != nullptr) {
     const std::optional<bool> value = model::BoolValue(spread);
     if (!value.has_value()) return absl::InvalidArgumentError("spread must be true or false");
@@ -72,7 +67,7 @@ std::string ToJson(const LoadRequest& request) {
   nlohmann::ordered_json json = {{"model", request.model},       {"ctx", request.context_length},
                                  {"parallel", request.parallel}, {"spread", request.spread},
                                  {"layers", request.layers},     {"copies", request.copies}};
-  for (const auto& [name, dtype] : kKvTypes) {
+  for (const auto& [name, dtype] : model::kKvTypes) {
     if (dtype == request.kv_dtype) json["kv_type"] = name;
   }
   return json.dump();
