@@ -75,7 +75,7 @@ class Plan(ProgramTest):
 
     def test_wrong_usage(self):
         self.misused("plan", says="MODEL")
-        self.misused("plan", DEMO, says=("--cluster FILE.json", "--url"))
+        self.misused("plan", DEMO, says=("--cluster FILE.json", "potluck status"))
         home = self.file(cluster(device("desk")))
         for flags in (("--ctx", "0"), ("--parallel", "0"), ("--parallel", "9999"), ("--kv-type", "q4"),
                       ("--objective", "cheap"), ("--layers", "desk"), ("--layers", "desk=3-1"), ("--copies", "0")):
