@@ -29,6 +29,8 @@ struct DeviceInfo {
   std::string hardware;        // "AMD EPYC 9355, 2 threads"
   std::string target;          // the instruction set or driver that runs: "cpu_avx2"
   std::string numerics_class;  // devices of one class give the same bits: "cpu-1"
+  // Memory and bandwidth that the host and its other devices do not share.
+  bool own_memory = false;
   int64_t total_memory_bytes = 0;
   int64_t free_memory_bytes = 0;
 };

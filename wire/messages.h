@@ -59,9 +59,14 @@ struct DeviceProfile {
   std::string description;  // for people
   std::string backend;      // "cpu", "opencl", "cuda"
   std::string numerics_class;
+  // Memory and bandwidth of its own; all other devices share their host's.
+  bool own_memory = false;
   int64_t memory_bytes = 0;
-  int64_t free_memory_bytes = 0;  // what stages may take now, by the owner's --memory too
+  int64_t free_memory_bytes = 0;   // now, beside what stages hold
+  int64_t held_memory_bytes = 0;   // by stages of this worker
+  int64_t memory_limit_bytes = 0;  // what all stages may hold, as the owner says; 0: no limit
   double step_overhead_seconds = 0;
+  double layer_overhead_seconds = 0;  // of each layer of a step, beyond computing
   std::vector<Rate> rates;
 };
 
@@ -90,6 +95,7 @@ struct Heartbeat {
   int64_t number = 0;
   double load = 0;                         // 0..1: how busy the machine is with other things
   std::vector<int64_t> free_memory_bytes;  // by device, in WorkerHello's order
+  std::vector<int64_t> held_memory_bytes;  // likewise
   int64_t disk_free_bytes = 0;
   std::vector<Stage> stages;
 };

@@ -36,7 +36,7 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
   profile.host_id = member.hello.host.empty() ? member.hello.worker : member.hello.host;
   profile.backend = device.backend;
   profile.numerics_class = device.numerics_class;
-  profile.own_memory = device.backend == "cuda";
+  profile.own_memory = device.own_memory;
   for (const wire::DeviceProfile::Rate& rate : device.rates) {
     const auto format = static_cast<size_t>(rate.dtype);
     if (format >= profile.decode_bytes_per_second.size()) continue;
@@ -44,6 +44,7 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
     profile.prefill_operations_per_second[format] = rate.prefill_operations_per_second;
   }
   profile.step_overhead_seconds = device.step_overhead_seconds;
+  profile.layer_overhead_seconds = device.layer_overhead_seconds;
   profile.load = std::clamp(member.heartbeat.load, 0.0, kMostLoad);
   const int64_t free = index < member.heartbeat.free_memory_bytes.size()
                            ? member.heartbeat.free_memory_bytes[index]

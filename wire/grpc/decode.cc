@@ -106,6 +106,10 @@ DeviceProfile Read(Fields& fields, const v1::DeviceProfile& in) {
   device.memory_bytes = fields.Bytes("memory", in.memory_bytes());
   device.free_memory_bytes = fields.Bytes("free memory", in.free_memory_bytes());
   device.step_overhead_seconds = fields.Quantity("step overhead", in.step_overhead_seconds());
+  device.own_memory = in.own_memory();
+  device.layer_overhead_seconds = fields.Quantity("layer overhead", in.layer_overhead_seconds());
+  device.memory_limit_bytes = fields.Bytes("memory limit", in.memory_limit_bytes());
+  device.held_memory_bytes = fields.Bytes("held memory", in.held_memory_bytes());
   if (!fields.AtMost("rates", in.rates_size(), kMaxRates)) return device;
   for (const v1::DeviceProfile::Rate& item : in.rates()) {
     // A later version may have measured tensor types that this one doesn't know.
@@ -141,6 +145,10 @@ Heartbeat Read(Fields& fields, const v1::Heartbeat& in) {
   if (fields.AtMost("devices", in.free_memory_bytes_size(), kMaxDevices)) {
     for (const int64_t bytes : in.free_memory_bytes())
       heartbeat.free_memory_bytes.push_back(fields.Bytes("free memory", bytes));
+  }
+  if (fields.AtMost("devices", in.held_memory_bytes_size(), kMaxDevices)) {
+    for (const int64_t bytes : in.held_memory_bytes())
+      heartbeat.held_memory_bytes.push_back(fields.Bytes("held memory", bytes));
   }
   heartbeat.disk_free_bytes = fields.Bytes("free disk", in.disk_free_bytes());
   if (!fields.AtMost("stages", in.stages_size(), kMaxStages)) return heartbeat;

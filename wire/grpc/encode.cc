@@ -92,6 +92,10 @@ void Write(const DeviceProfile& in, v1::DeviceProfile* out) {
   out->set_memory_bytes(in.memory_bytes);
   out->set_free_memory_bytes(in.free_memory_bytes);
   out->set_step_overhead_seconds(in.step_overhead_seconds);
+  out->set_own_memory(in.own_memory);
+  out->set_layer_overhead_seconds(in.layer_overhead_seconds);
+  out->set_memory_limit_bytes(in.memory_limit_bytes);
+  out->set_held_memory_bytes(in.held_memory_bytes);
   for (const DeviceProfile::Rate& rate : in.rates) {
     v1::DeviceProfile::Rate* item = out->add_rates();
     item->set_dtype(kernels::Traits(rate.dtype).gguf_type);
@@ -117,6 +121,7 @@ void Write(const Heartbeat& in, v1::Frame& frame) {
   out->set_number(in.number);
   out->set_load(in.load);
   for (const int64_t bytes : in.free_memory_bytes) out->add_free_memory_bytes(bytes);
+  for (const int64_t bytes : in.held_memory_bytes) out->add_held_memory_bytes(bytes);
   out->set_disk_free_bytes(in.disk_free_bytes);
   for (const Heartbeat::Stage& stage : in.stages) {
     v1::Heartbeat::Stage* item = out->add_stages();

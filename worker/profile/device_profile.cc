@@ -52,9 +52,11 @@ absl::StatusOr<wire::DeviceProfile> ProfileDevice(kernels::Backend& backend, con
       .description = info.hardware,
       .backend = BackendOf(info.name),
       .numerics_class = info.numerics_class,
+      .own_memory = info.own_memory,
       .memory_bytes = info.total_memory_bytes,
       .free_memory_bytes = FreeWithinLimit(info.free_memory_bytes, 0, options.memory_limit_bytes),
       .step_overhead_seconds = speeds->step_overhead_seconds,
+      .layer_overhead_seconds = speeds->layer_overhead_seconds,
       .rates = std::move(speeds->rates)};
 }
 

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <limits>
 #include <memory>
 #include <span>
 
 #include "common/status_macros.h"
+#include "worker/profile/best_seconds.h"
+#include "worker/profile/layer_overhead.h"
 
 namespace potluck::worker {
 namespace {
@@ -18,10 +19,6 @@ using kernels::Weight;
 
 constexpr int64_t kCols = 4096;  // a multiple of every format's block
 constexpr int64_t kRowsStep = 16;
-constexpr int kPasses = 5;
-constexpr int64_t kMostCalls = 1 << 14;
-// Times below this are below what a clock tells.
-constexpr double kLeastSeconds = 1e-9;
 
 // Sound for every format and as much work as any other: no byte makes a scale NaN or infinite.
 std::vector<std::byte> WeightBytes(int64_t count) {
@@ -104,6 +101,10 @@ class Measurement {
     if (speeds.rates.empty())
       return absl::InternalError("the device computes with none of the formats of weights");
     POTLUCK_ASSIGN_OR_RETURN(speeds.step_overhead_seconds, OverheadSeconds());
+    POTLUCK_ASSIGN_OR_RETURN(speeds.layer_overhead_seconds,
+                             MeasureLayerOverhead(backend_, clock_,
+                                                  {.shared_bytes = options_.weight_bytes / 4,
+                                                   .enough = options_.enough}));
     return speeds;
   }
 
@@ -124,22 +125,8 @@ class Measurement {
     return Load(dtype, std::max<int64_t>(1, steps) * kRowsStep, kCols);
   }
 
-  // The seconds of one call of many in a row: twice as many, until they take long enough, and that
-  // a few times. The best counts: what takes longer was disturbed, or the first.
   absl::StatusOr<double> SecondsOf(const Work& work) {
-    double best = std::numeric_limits<double>::infinity();
-    int64_t calls = 1;
-    for (int passes = 0; passes < kPasses;) {
-      const absl::Duration start = clock_.SinceStart();
-      for (int64_t i = 0; i < calls; ++i) POTLUCK_RETURN_IF_ERROR(work.Run(backend_));
-      POTLUCK_RETURN_IF_ERROR(backend_.Fence());
-      const absl::Duration took = clock_.SinceStart() - start;
-      const double seconds =
-          std::max(kLeastSeconds, absl::ToDoubleSeconds(took) / static_cast<double>(calls));
-      best = std::min(best, seconds);
-      took >= options_.enough || calls >= kMostCalls ? ++passes : calls *= 2;
-    }
-    return best;
+    return BestSeconds(backend_, clock_, options_.enough, [&] { return work.Run(backend_); });
   }
 
   absl::StatusOr<double> StreamBytesPerSecond() {

@@ -23,8 +23,9 @@ namespace potluck::worker {
 
 struct KernelSpeeds {
   std::vector<wire::DeviceProfile::Rate>
-      rates;                         // in the formats' order; only those it computes with
-  double step_overhead_seconds = 0;  // from a call until its result, beyond computing
+      rates;                          // in the formats' order; only those it computes with
+  double step_overhead_seconds = 0;   // from a call until its result, beyond computing
+  double layer_overhead_seconds = 0;  // layer_overhead.h
 };
 
 struct SpeedOptions {

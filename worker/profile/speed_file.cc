@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
@@ -51,10 +52,14 @@ absl::StatusOr<KernelSpeeds> ReadSpeeds(const std::string& path, const SpeedKey&
   if (SpeedKey{text("device"), text("hardware"), text("target"), text("version")} != key)
     return absl::NotFoundError(absl::StrCat(path, " is of another device, driver or version"));
   KernelSpeeds speeds;
-  const auto overhead = model::NumberValue(FindKey(json, "step_overhead_seconds"));
-  if (!overhead || !(*overhead >= 0 && *overhead <= partition::kLongestSeconds))
-    return Wrong(path, "its overhead is none");
-  speeds.step_overhead_seconds = *overhead;
+  for (const auto& [name, seconds] :
+       {std::pair("step_overhead_seconds", &speeds.step_overhead_seconds),
+        std::pair("layer_overhead_seconds", &speeds.layer_overhead_seconds)}) {
+    const auto overhead = model::NumberValue(FindKey(json, name));
+    if (!overhead || !(*overhead >= 0 && *overhead <= partition::kLongestSeconds))
+      return Wrong(path, absl::StrCat("its ", name, " are none"));
+    *seconds = *overhead;
+  }
   const Json* rates = FindKey(json, "rates");
   if (rates == nullptr || !rates->is_array() || rates->empty())
     return Wrong(path, "it has no rates");
@@ -80,6 +85,7 @@ absl::Status WriteSpeeds(const std::string& path, const SpeedKey& key, const Ker
                      {"target", key.target},
                      {"version", key.version},
                      {"step_overhead_seconds", speeds.step_overhead_seconds},
+                     {"layer_overhead_seconds", speeds.layer_overhead_seconds},
                      {"rates", std::move(rates)}};
   return WriteFileAtomically(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

@@ -24,6 +24,7 @@ wire::DeviceProfile MakeDevice(const std::string& name) {
           .memory_bytes = 16 * kGiB,
           .free_memory_bytes = 12 * kGiB,
           .step_overhead_seconds = 3e-6,
+          .layer_overhead_seconds = 9e-6,
           .rates = {{DType::kQ4_K, 20e9, 4e11}, {DType::kF16, 21e9, 3e11}}};
 }
 
@@ -65,7 +66,9 @@ TEST(ClusterProfileTest, LosesNothingThatADeviceSays) {
   EXPECT_EQ(device.host_id, "host of w1");
   EXPECT_EQ(device.backend, "cpu");
   EXPECT_EQ(device.numerics_class, "cpu-1");
+  EXPECT_FALSE(device.own_memory);
   EXPECT_EQ(device.step_overhead_seconds, 3e-6);
+  EXPECT_EQ(device.layer_overhead_seconds, 9e-6);
   EXPECT_EQ(device.total_memory_bytes, 16 * kGiB);
   // The heartbeat is newer than the hello.
   EXPECT_EQ(device.free_memory_bytes, 11 * kGiB);
@@ -77,6 +80,19 @@ TEST(ClusterProfileTest, LosesNothingThatADeviceSays) {
     EXPECT_EQ(device.decode_bytes_per_second[i], q4 ? 20e9 : f16 ? 21e9 : 0);
     EXPECT_EQ(device.prefill_operations_per_second[i], q4 ? 4e11 : f16 ? 3e11 : 0);
   }
+}
+
+// Whether a device shares its host's memory is its worker's to say, whatever its backend is called.
+TEST(ClusterProfileTest, MemoryOfItsOwnIsWhatTheWorkerSays) {
+  Members members = {{"w1", MakeMember("w1")}};
+  wire::DeviceProfile discrete = MakeDevice("opencl:0"), shared = MakeDevice("cuda:0");
+  discrete.own_memory = true;
+  members.at("w1").hello.devices = {MakeDevice("cpu"), discrete, shared};
+  const auto devices = Profile(members).devices;
+  ASSERT_EQ(devices.size(), 3);
+  EXPECT_FALSE(devices[0].own_memory);
+  EXPECT_TRUE(devices[1].own_memory);
+  EXPECT_FALSE(devices[2].own_memory);
 }
 
 // Memory of stages that run counts as free for the planner, but never more than there was.
@@ -194,6 +210,8 @@ TEST(HelloCheckTest, RefusesWhatThePlannerWould) {
       h.devices[0].rates[1].prefill_operations_per_second = rate;
     })) << rate;
     EXPECT_TRUE(refused([&](wire::WorkerHello& h) { h.devices[0].step_overhead_seconds = rate; }))
+        << rate;
+    EXPECT_TRUE(refused([&](wire::WorkerHello& h) { h.devices[0].layer_overhead_seconds = rate; }))
         << rate;
   }
   EXPECT_TRUE(refused([](wire::WorkerHello& h) { h.devices[0].memory_bytes = -1; }));

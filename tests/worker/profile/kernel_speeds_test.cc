@@ -5,6 +5,7 @@
 
 #include "kernels/devices.h"
 #include "tests/worker/profile/pan_device.h"
+#include "worker/profile/layer_overhead.h"
 
 namespace potluck::worker {
 namespace {
@@ -39,6 +40,28 @@ TEST(KernelSpeedsTest, TellsWhatTheDeviceTakes) {
   EXPECT_NEAR(speeds->step_overhead_seconds, 5e-6, 1e-7);
 }
 
+// Whole calls of the operations that a decoder has per layer, and next to no computing.
+TEST(KernelSpeedsTest, ALayersOverheadIsThatOfItsCalls) {
+  FakeClock clock;
+  PanDevice device(clock, {.overhead_seconds = 50e-6}), quick(clock, {.overhead_seconds = 0});
+  const auto overhead = MeasureLayerOverhead(device, clock, {});
+  ASSERT_TRUE(overhead.ok()) << overhead.status();
+  // 2 norms, 4 calls of products, q's and k's RoPE, KV, attention, activation, 2 sums.
+  EXPECT_NEAR(*overhead, 13 * 50e-6, 2e-6);
+  const auto none = MeasureLayerOverhead(quick, clock, {});
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_LT(*none, 2e-6);
+}
+
+// Small layers are no measure of what it costs to share a real one's products among threads.
+TEST(KernelSpeedsTest, SharingAProductIsOverhead) {
+  FakeClock clock;
+  PanDevice device(clock, {.overhead_seconds = 1e-6, .sharing_seconds = 20e-6});
+  const auto overhead = MeasureLayerOverhead(device, clock, {});
+  ASSERT_TRUE(overhead.ok()) << overhead.status();
+  EXPECT_NEAR(*overhead, 13e-6 + 4 * 20e-6, 2e-6);
+}
+
 TEST(KernelSpeedsTest, AFasterDeviceIsMeasuredFaster) {
   FakeClock clock;
   PanDevice slow(clock, {}),
@@ -58,8 +81,10 @@ TEST(KernelSpeedsTest, RepeatsWhatIsQuick) {
   PanDevice quick(clock, {}), slow(clock, {.overhead_seconds = 1});
   ASSERT_TRUE(MeasureKernelSpeeds(quick, clock, {}).ok());
   ASSERT_TRUE(MeasureKernelSpeeds(slow, clock, {}).ok());
-  // Slow: five times the stream and twice each format, 16 times the overhead.
-  EXPECT_EQ(slow.num_products(), 5 * (1 + 2 * kernels::kNumWeightDTypes) + 16);
+  // Slow: five times the stream and twice each format, 16 times the overhead; and of layers five
+  // times 4 + 1 products of two sizes, and 4 of each of 1 + 9 layers.
+  EXPECT_EQ(slow.num_products(),
+            5 * (1 + 2 * kernels::kNumWeightDTypes) + 16 + 5 * (2 * (4 + 1) + 4 * (1 + 9)));
   EXPECT_GT(quick.num_products(), 2 * slow.num_products());
 }
 
@@ -106,6 +131,15 @@ TEST(KernelSpeedsTest, TheCpuComputesWithAllFormats) {
                                            .enough = absl::ZeroDuration()});
   ASSERT_TRUE(speeds.ok()) << speeds.status();
   EXPECT_EQ(speeds->rates.size(), kernels::kNumWeightDTypes);
+}
+
+// And run the small layers.
+TEST(KernelSpeedsTest, TheCpuRunsLayers) {
+  FakeClock clock;
+  const auto cpu = kernels::OpenDevice({.num_threads = 2});
+  ASSERT_TRUE(cpu.ok()) << cpu.status();
+  const auto overhead = MeasureLayerOverhead(**cpu, clock, {.enough = absl::ZeroDuration()});
+  EXPECT_TRUE(overhead.ok()) << overhead.status();
 }
 
 }  // namespace

@@ -48,7 +48,8 @@ absl::Status PanDevice::MatMul(const kernels::MatMulArgs& args) {
   if (bytes > static_cast<double>(speeds_.cache_bytes))
     rate = std::min(rate, speeds_.memory_bytes_per_second);
   const double seconds = std::max(bytes / rate, operations / speeds_.operations_per_second);
-  clock_.Advance(absl::Seconds(speeds_.overhead_seconds + seconds));
+  const double sharing = bytes > (64 << 10) ? speeds_.sharing_seconds : 0;
+  clock_.Advance(absl::Seconds(speeds_.overhead_seconds + sharing + seconds));
   return absl::OkStatus();
 }
 

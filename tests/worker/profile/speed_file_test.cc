@@ -15,7 +15,8 @@ using kernels::DType;
 
 const SpeedKey kKey{"cpu", "Celeron \"quoted\", 4 threads", "cpu_avx2", "0.1.0"};
 const KernelSpeeds kSpeeds{.rates = {{DType::kF16, 1.25e9, 3e10}, {DType::kQ4_K, 2e9 / 3, 7e9}},
-                           .step_overhead_seconds = 12e-6};
+                           .step_overhead_seconds = 12e-6,
+                           .layer_overhead_seconds = 7e-6};
 
 class SpeedFileTest : public testing::Test {
  protected:
@@ -41,6 +42,7 @@ TEST_F(SpeedFileTest, ReadsWhatWasWritten) {
   const auto speeds = ReadSpeeds(path_, kKey);
   ASSERT_TRUE(speeds.ok()) << speeds.status();
   EXPECT_EQ(speeds->step_overhead_seconds, kSpeeds.step_overhead_seconds);
+  EXPECT_EQ(speeds->layer_overhead_seconds, kSpeeds.layer_overhead_seconds);
   ASSERT_EQ(speeds->rates.size(), kSpeeds.rates.size());
   for (size_t i = 0; i < kSpeeds.rates.size(); ++i) {
     EXPECT_EQ(speeds->rates[i].dtype, kSpeeds.rates[i].dtype);
@@ -74,7 +76,8 @@ TEST_F(SpeedFileTest, RefusesNumbersThatCannotBe) {
       {"1250000000.0", "-1"},    {"1250000000.0", "0"},     {"1250000000.0", "1e300"},
       {"1250000000.0", "1e999"}, {"1250000000.0", "\"1\""}, {"30000000000.0", "null"},
       {"\"f16\"", "\"f17\""},    {"\"f16\"", "\"q4_k\""},   {"\"f16\"", "16"},
-      {"1.2e-05", "-1e-9"},      {"1.2e-05", "61"},         {"\"rates\"", "\"rate\""}};
+      {"1.2e-05", "-1e-9"},      {"1.2e-05", "61"},         {"7e-06", "-1e-9"},
+      {"\"rates\"", "\"rate\""}};
   for (const auto& [from, to] : changes) {
     Write(text);
     Replace(from, to);
