@@ -258,12 +258,16 @@ void HttpApi::Load(LoadRequest request, std::vector<partition::Placement> previo
   auto path = options_.find_model(request.model);
   if (!path.ok()) return done(path.status());
   request.model = *path;
-  auto layers = partition::ParseLayerWishes(request.layers);
-  if (!request.layers.empty() && !layers.ok()) return done(layers.status());
+  partition::LayerWishes wishes;
+  if (!request.layers.empty()) {
+    auto layers = partition::ParseLayerWishes(request.layers);
+    if (!layers.ok()) return done(layers.status());
+    wishes = *std::move(layers);
+  }
   ++num_opening_;
   library_.Open(*path, [this, alive = std::weak_ptr(alive_), request = std::move(request),
-                        wishes = request.layers.empty() ? partition::LayerWishes() : *layers,
-                        previous = std::move(previous), done = std::move(done)](auto opened) {
+                        wishes = std::move(wishes), previous = std::move(previous),
+                        done = std::move(done)](auto opened) {
     if (alive.expired()) return;
     --num_opening_;
     if (!opened.ok()) return done(opened.status());
