@@ -458,7 +458,10 @@ absl::StatusOr<partition::InstancePlan> Coordinator::MakePlan(const Hosted& host
 }
 
 void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
-  hosted.trouble = absl::UnavailableError(why.message());
+  // What a worker has said of its layers tells more than that it is left out.
+  const bool refused = std::ranges::any_of(
+      hosted.shunned_until, [&](const auto& shunned) { return shunned.second > now(); });
+  if (!refused || hosted.trouble.ok()) hosted.trouble = absl::UnavailableError(why.message());
   if (hosted.no_plan.running()) return;
   // At a start the workers are still to come.
   Log(hosted.epochs > 0 ? LogLevel::kWarning : LogLevel::kInfo, "no plan",

@@ -364,8 +364,7 @@ void Membership::StartMeasuring(const wire::WorkerId& worker) {
   links.unmeasured.push_back(wire::kCoordinator);
   links.measuring = std::make_unique<Timer>(executor_);
   links.measuring->Start(kMeasureWithin, [this, worker] {
-    links_[worker].unmeasured.clear();
-    members_[worker].measured = true;
+    members_[worker].measured = true;  // the others go on being measured
     events_.OnMembersChanged();
   });
   MeasureNext(worker);

@@ -44,8 +44,9 @@ class Membership {
   static constexpr absl::Duration kLostAfter = absl::Seconds(3);
   static constexpr int kMostLosses = 3;
   static constexpr absl::Duration kLossPeriod = absl::Minutes(10), kRest = absl::Minutes(10);
-  // A worker whose links have not been measured by then is used with what is known.
-  static constexpr absl::Duration kMeasureWithin = absl::Seconds(4);
+  // A worker whose links have not been measured by then is used with what is known. A dial that a
+  // firewall swallows fails within 5 s: that much is known before a first plan.
+  static constexpr absl::Duration kMeasureWithin = absl::Seconds(6);
   static constexpr size_t kMostMembers = 256;
 
   struct Options {
