@@ -122,6 +122,7 @@ struct Fenced {
 struct SequenceLength {
   SequenceId sequence = 0;
   int32_t length = 0;
+  int32_t kept = 0;  // positions, from the first, whose hidden rows are there for a replay
 };
 
 struct Committed {
@@ -198,6 +199,7 @@ struct Prepare {
   int64_t max_sequences = 0;
   int64_t max_tokens = 0;   // of a step
   int64_t max_outputs = 0;  // of a step
+  int64_t replay_bytes = 0;  // at most so much for hidden rows, kept for replays
   kernels::DType kv_dtype = kernels::DType::kF16;
   Hop previous, next;
   std::vector<Peer> sources;  // of chunks, beside the coordinator
@@ -276,6 +278,11 @@ struct StageFrame {
   std::vector<StageCommand> commands;
   std::vector<float> hidden;         // (T, D); empty on its way into the first stage
   std::vector<StageTiming> timings;  // of the stages before
+  // In a replay the stages (from 0, rising) that compute the step: each first drops what it holds
+  // of a sequence from its first token here on. The others hold these tokens: all they do is to
+  // pass on the rows that they have kept, where the stage after them computes. Empty: all compute,
+  // each from where it stands.
+  std::vector<int32_t> replaying;
 };
 
 struct TokenResult {

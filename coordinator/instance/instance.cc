@@ -75,6 +75,7 @@ wire::Prepare Instance::PrepareFor(int32_t stage) const {
   prepare.max_sequences = target_->shape.max_sequences;
   prepare.max_tokens = target_->shape.max_tokens;
   prepare.max_outputs = target_->shape.max_outputs;
+  prepare.replay_bytes = plan.replay_bytes;
   prepare.kv_dtype = model_.kv_dtype;
   if (stage > 0) {
     const wire::WorkerId& before = target_->worker(stage - 1);
@@ -245,6 +246,11 @@ absl::StatusOr<model::SequenceId> Instance::Submit(SequenceRequest request) {
 
 void Instance::Cancel(model::SequenceId sequence) {
   scheduler_.Cancel(sequence);
+  Pump();
+}
+
+void Instance::Stop(model::SequenceId sequence) {
+  scheduler_.Stop(sequence);
   Pump();
 }
 

@@ -92,6 +92,7 @@ class Instance {
 
   absl::StatusOr<model::SequenceId> Submit(SequenceRequest request);
   void Cancel(model::SequenceId sequence);
+  void Stop(model::SequenceId sequence);
   void SetReaderPaused(model::SequenceId sequence, bool paused);
   void FailAll(const absl::Status& why);
 

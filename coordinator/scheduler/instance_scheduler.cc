@@ -80,6 +80,12 @@ void InstanceScheduler::Cancel(model::SequenceId id) {
   Forget(*sequence);
 }
 
+void InstanceScheduler::Stop(model::SequenceId id) {
+  Sequence* sequence = Find(id);
+  if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) return;
+  Finish(*sequence, model::FinishReason::kStop);
+}
+
 void InstanceScheduler::SetReaderPaused(model::SequenceId id, bool paused) {
   Sequence* sequence = Find(id);
   if (sequence == nullptr) return;
@@ -125,7 +131,7 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
     running_ = false;
     return status;
   }
-  pace_.Measured(step.decode_tokens, step.prefill_tokens, result.timings);
+  if (!step.partial) pace_.Measured(step.decode_tokens, step.prefill_tokens, result.timings);
   for (size_t i = 0; i < result.tokens.size(); ++i) {
     wire::TokenResult& token = result.tokens[i];
     if (token.sequence == probe_id_) {
@@ -174,7 +180,8 @@ void InstanceScheduler::AcceptToken(Sequence& sequence, wire::TokenResult token)
 }
 
 void InstanceScheduler::Finish(Sequence& sequence, model::FinishReason reason) {
-  const bool keep = sequence.phase == Sequence::Phase::kActive && sequence.sent >= kBlockPositions;
+  const bool keep = sequence.phase == Sequence::Phase::kActive &&
+                    sequence.sent >= kBlockPositions && !sequence.replaying();
   End(sequence, {.kind = SchedulerEvent::Kind::kFinished, .reason = reason});
   if (!keep) {
     Forget(sequence);
@@ -272,33 +279,35 @@ std::vector<wire::Commit::Sequence> InstanceScheduler::BeginEpoch(PipelineShape 
                               .prompt_length = sequence->prompt_length,
                               .choice = sequence->request.choice,
                               .top_logprobs = sequence->request.top_logprobs},
-                    .length = sequence->sent});
+                    .length = sequence->most_held()});
   }
   return kept;
 }
 
 void InstanceScheduler::OnHeld(std::span<const std::vector<wire::SequenceLength>> by_stage) {
-  // Least and most, over the stages that named it.
-  struct Held {
-    size_t stages = 0;
-    int32_t least = 0, most = 0;
-  };
-  std::map<model::SequenceId, Held> held;
-  for (const auto& stage : by_stage) {
-    for (const wire::SequenceLength& length : stage) {
-      Held& of = held[length.sequence];
-      of.least = of.stages == 0 ? length.length : std::min(of.least, length.length);
-      of.most = std::max(of.most, length.length);
-      ++of.stages;
-    }
+  // By sequence, what each stage has; nothing where it said nothing.
+  std::map<model::SequenceId, std::vector<wire::SequenceLength>> held;
+  for (size_t stage = 0; stage < by_stage.size(); ++stage) {
+    for (const wire::SequenceLength& length : by_stage[stage])
+      held.try_emplace(length.sequence, by_stage.size()).first->second[stage] = length;
+  }
+  OwnerOfBlock owners;
+  for (const Sequence* sequence : active_) {
+    for (const BlockLedger::Block block : sequence->blocks) owners.try_emplace(block, sequence);
   }
   std::vector<Sequence*> resident(active_);
   resident.insert(resident.end(), kept_.begin(), kept_.end());
   for (Sequence* sequence : resident) {
-    const Held of = held[sequence->stage_id];
-    const int32_t least = of.stages == by_stage.size() ? of.least : 0;
-    if (after_death_ && sequence->phase == Sequence::Phase::kActive) ++counters_.requests_resumed;
-    TrimToHeld(*sequence, std::clamp(least, 0, sequence->sent), of.most);
+    std::vector<wire::SequenceLength>& of =
+        held.try_emplace(sequence->stage_id, by_stage.size()).first->second;
+    for (wire::SequenceLength& at : of) at.length = std::clamp(at.length, 0, sequence->most_held());
+    if (sequence->phase == Sequence::Phase::kActive) {
+      if (after_death_) ++counters_.requests_resumed;
+      Resume(*sequence, of, owners);
+    } else {
+      const auto [least, most] = std::ranges::minmax(of, {}, &wire::SequenceLength::length);
+      TrimKept(*sequence, least.length, most.length);
+    }
   }
   ReserveAgain();
   std::vector<Sequence*> too_large;
@@ -315,6 +324,7 @@ void InstanceScheduler::OnHeld(std::span<const std::vector<wire::SequenceLength>
   struck_ = false;
   running_ = true;
   probe_ = Probe::kDue;
+  replayed_last_ = false;
   next_number_ = 1;
   try_admission_ = true;
 }

@@ -20,9 +20,10 @@
 //     ends in the error. One that was in flight at two workers' deaths ends, too.
 //
 // An epoch: EndEpoch when the old one is fenced (or gone), BeginEpoch for the Commit's list, OnHeld
-// with the stages' answers. The first frame trims the stages to what all of them hold and carries a
-// probe, one token through every stage; when it has come back the instance is ready, and what some
-// stage lacks is sent again with the tokens' own kinds.
+// with the stages' answers. The first frame carries a probe, one token through every stage; when it
+// has come back the instance is ready, and what some stage lacks is sent again with the tokens' own
+// kinds (replay.cc): only the stages that lack it compute, where those before them have kept the
+// rows that they passed on.
 #pragma once
 
 #include <cstdint>
@@ -107,6 +108,9 @@ class InstanceScheduler {
   absl::StatusOr<model::SequenceId> Submit(SequenceRequest request);
   // Frees it on all stages, with the next frame. No event follows, nor those not yet taken.
   void Cancel(model::SequenceId sequence);
+  // Ends it as an end token would, so that its KV is kept for whoever goes on with it: kFinished
+  // follows; what is on its way of it is dropped. Nothing for one that has ended.
+  void Stop(model::SequenceId sequence);
   // A paused sequence generates nothing.
   void SetReaderPaused(model::SequenceId sequence, bool paused);
   // Ends all requests with this error.
@@ -157,6 +161,7 @@ class InstanceScheduler {
     double expected_seconds = 0;
     int32_t decode_tokens = 0;
     int32_t prefill_tokens = 0;
+    bool partial = false;                      // a replay that some stages do not compute
     std::vector<Sample> samples;               // in the step's order
     std::vector<model::SequenceId> sequences;  // requests that it carries
   };
@@ -204,8 +209,19 @@ class InstanceScheduler {
   void Forget(Sequence& sequence);
   int64_t ContextLength() const;
   int64_t PositionLimit() const;
-  void TrimToHeld(Sequence& sequence, int32_t least, int32_t most);
+  void TrimKept(Sequence& sequence, int32_t least, int32_t most);
   void ReserveAgain();
+
+  // replay.cc: what some stages have lost
+  using OwnerOfBlock = std::map<BlockLedger::Block, const Sequence*>;
+  void Resume(Sequence& sequence, std::span<const wire::SequenceLength> by_stage,
+              const OwnerOfBlock& owners);
+  std::vector<int32_t> ReplayStarts(const Sequence& sequence,
+                                    std::span<const wire::SequenceLength> by_stage) const;
+  bool NotAllCompute(const Sequence& sequence) const;
+  std::vector<int32_t> ComputingStages(const Sequence& sequence) const;
+  bool ReplayIsDue(const Load& load) const;
+  void AddReplays(const Load& load, wire::StageFrame& frame, StepInFlight& step);
 
   // step_composer.cc
   wire::StageFrame ProbeFrame(absl::Duration now);
@@ -240,7 +256,8 @@ class InstanceScheduler {
   std::deque<StepInFlight> in_flight_;
   std::set<model::SequenceId> in_flight_at_end_;  // requests, when the epoch ended
   absl::Duration last_result_at_;
-  std::vector<Sequence*> ready_, prefilling_;  // scratch of Scan
+  std::vector<Sequence*> ready_, prefilling_, replaying_;  // scratch of Scan
+  bool replayed_last_ = false;                             // the last step that had tokens
   std::vector<SchedulerEvent> events_;
   SchedulerCounters counters_;
 };

@@ -215,7 +215,8 @@ void InstanceScheduler::LeaveStages(Sequence& sequence) {
   if (sequence.phase == Sequence::Phase::kKept) std::erase(kept_, &sequence);
   commands_.emplace_back(model::FreeCommand{sequence.stage_id});
   ledger_.Cut(sequence.blocks, 0);
-  sequence.sent = sequence.reached = 0;
+  sequence.sent = sequence.reached = sequence.replay_end = 0;
+  sequence.replay_starts.clear();
   try_admission_ = true;
 }
 
@@ -228,22 +229,15 @@ void InstanceScheduler::Forget(Sequence& sequence) {
 
 // --- After a change of plan ----------------------------------------------------------------------
 
-// All stages hold `least` of it, some `most`.
-void InstanceScheduler::TrimToHeld(Sequence& sequence, int32_t least, int32_t most) {
-  const bool active = sequence.phase == Sequence::Phase::kActive;
-  // The last token goes again: what was sampled from it is not known.
-  int32_t length = active ? std::min(least, sequence.size() - 1) : least;
+// One that has ended: all stages hold `least` of it, some `most`.
+void InstanceScheduler::TrimKept(Sequence& sequence, int32_t least, int32_t most) {
+  int32_t length = least;
   // Nobody writes into a block that others read.
   if (length % kBlockPositions != 0 && ledger_.shared(sequence.blocks[length / kBlockPositions]))
     length -= length % kBlockPositions;
   if (length < most && !CanCutTo(sequence, length)) length = 0;
   if (length < kBlockPositions) {
-    if (active) {
-      Preempt(sequence);
-      --counters_.preemptions;
-    } else {
-      Forget(sequence);
-    }
+    Forget(sequence);
     return;
   }
   if (length < most)

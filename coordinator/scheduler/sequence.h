@@ -1,6 +1,7 @@
 // A request's text as the coordinator keeps it, and what of it the stages hold.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -43,6 +44,10 @@ struct Sequence {
   int32_t reached = 0;  // the most that `sent` has been since it was begun there
   std::vector<BlockLedger::Block> blocks;
   int64_t last_step = 0;  // that carried it
+  // After a change of plan, up to `replay_end`: by stage, the position from which it computes
+  // again. What is before that it holds, and passes on where the stage after it computes.
+  std::vector<int32_t> replay_starts;
+  int32_t replay_end = 0;  // where all stages are level; 0: they are
 
   int32_t worker_deaths = 0;  // while a step of it was in flight
   int32_t step_errors = 0;    // of steps with it
@@ -51,6 +56,9 @@ struct Sequence {
   int32_t generated() const { return size() - prompt_length; }
   int32_t unsent() const { return size() - sent; }
   bool decoding() const { return unsent() <= 1; }
+  bool replaying() const { return sent < replay_end; }
+  // Positions whose KV some stage may hold.
+  int32_t most_held() const { return std::max(sent, replay_end); }
   model::TokenKind kind(int32_t position) const {
     return position < prompt_length ? model::TokenKind::kPrompt : model::TokenKind::kGenerated;
   }

@@ -13,9 +13,15 @@ std::optional<wire::StageFrame> InstanceScheduler::ComposeNext(absl::Duration no
   const Load load = Scan();
   wire::StageFrame frame;
   StepInFlight step;
-  AddDecodeTokens(load, frame, step);
-  AddPrefillChunks(load, frame, step);
+  const bool replays = ReplayIsDue(load);
+  if (replays) {
+    AddReplays(load, frame, step);
+  } else {
+    AddDecodeTokens(load, frame, step);
+    AddPrefillChunks(load, frame, step);
+  }
   if (frame.step.tokens.empty() && commands_.empty()) return std::nullopt;
+  if (!frame.step.tokens.empty()) replayed_last_ = replays;
   Dispatch(frame, std::move(step), now);
   return frame;
 }
@@ -39,9 +45,13 @@ InstanceScheduler::Load InstanceScheduler::Scan() {
   Load load;
   ready_.clear();
   prefilling_.clear();
+  replaying_.clear();
   for (Sequence* sequence : active_) {
     if (sequence->reader_paused) continue;
-    if (!sequence->decoding()) {
+    if (NotAllCompute(*sequence)) {
+      load.prefill_tokens += sequence->unsent();
+      replaying_.push_back(sequence);
+    } else if (!sequence->decoding()) {
       load.prefill_tokens += sequence->unsent();
       prefilling_.push_back(sequence);
     } else {
@@ -135,6 +145,8 @@ std::vector<InstanceScheduler::Chunk> InstanceScheduler::ShareOut(int64_t budget
 void InstanceScheduler::AddTokens(Sequence& sequence, int32_t count, wire::StageFrame& frame,
                                   StepInFlight& step) {
   std::vector<model::StepToken>& tokens = frame.step.tokens;
+  // Some hold more than the others: they drop it.
+  if (sequence.replaying() && frame.replaying.empty()) frame.replaying = ComputingStages(sequence);
   for (int32_t i = 0; i < count; ++i) {
     const int32_t position = sequence.sent + i;
     tokens.push_back(
@@ -146,6 +158,10 @@ void InstanceScheduler::AddTokens(Sequence& sequence, int32_t count, wire::Stage
   }
   sequence.sent += count;
   sequence.reached = std::max(sequence.reached, sequence.sent);
+  if (!sequence.replaying()) {
+    sequence.replay_starts.clear();
+    sequence.replay_end = 0;
+  }
   sequence.last_step = counters_.steps + 1;
   if (sequence.unsent() == 0) {
     tokens.back().wanted = model::Wanted::kSample;

@@ -62,6 +62,7 @@ class Scenario {
                         .reachable = !Chance(5),
                         .host = Chance(4) ? "shared" : ""});
     }
+    world_.stages.kept_rows = static_cast<int64_t>(Below(3)) * 50;
     world_.stages.on_step = [this] {
       return faulty_ && Chance(400) ? absl::InternalError("a device hiccup") : absl::OkStatus();
     };

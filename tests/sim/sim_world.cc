@@ -39,14 +39,15 @@ class SimRunner final : public worker::StageRunner {
         executor_(executor),
         world_(world),
         stage_(plan.kv_capacity, plan.max_sequences, window) {
+    stage_.KeepRows(world_.kept_rows);
     ++world_.alive;
   }
   ~SimRunner() override { --world_.alive; }
 
-  void Run(wire::StageFrame frame,
+  void Run(wire::StageFrame frame, const worker::StagePart& part,
            absl::AnyInvocable<void(absl::StatusOr<worker::StageOutput>)> done) override {
-    Later([this, frame = std::move(frame), done = std::move(done)]() mutable {
-      done(RunNow(frame));
+    Later([this, frame = std::move(frame), part, done = std::move(done)]() mutable {
+      done(RunNow(frame, part));
     });
   }
 
@@ -69,7 +70,8 @@ class SimRunner final : public worker::StageRunner {
                         });
   }
 
-  absl::StatusOr<worker::StageOutput> RunNow(const wire::StageFrame& frame) {
+  absl::StatusOr<worker::StageOutput> RunNow(const wire::StageFrame& frame,
+                                             const worker::StagePart& part) {
     // What follows a failed step need not fit any more; nobody counts on it before the next Commit.
     if (failed_) return absl::FailedPreconditionError("a step has failed before");
     if (world_.on_step) {
@@ -79,7 +81,9 @@ class SimRunner final : public worker::StageRunner {
     }
     std::vector<uint64_t> hashes = HashesOf(frame);
     std::string error;
-    if (!stage_.Run(frame, hashes, error)) {
+    const bool last = plan_.stage + 1 == plan_.num_stages;
+    world_.tokens_passed += part.computes ? 0 : std::ssize(frame.step.tokens);
+    if (!stage_.Run(frame, {part.computes, last ? part.computes : part.passes_on}, hashes, error)) {
       world_.errors.push_back(absl::StrCat(who_, ", epoch ", frame.step.epoch.number, ", step ",
                                            frame.step.number, ": ", error));
       return absl::InternalError(error);
@@ -87,8 +91,8 @@ class SimRunner final : public worker::StageRunner {
     ++world_.steps_by_worker[who_];
     worker::StageOutput output;
     output.computing_seconds = absl::ToDoubleSeconds(world_.step_time);
-    if (plan_.stage + 1 < plan_.num_stages) {
-      output.hidden = RowsOf(hashes);
+    if (!last) {
+      if (part.passes_on) output.hidden = RowsOf(hashes);
       return output;
     }
     for (size_t i = 0; i < hashes.size(); ++i) {

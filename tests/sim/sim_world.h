@@ -44,6 +44,8 @@ struct StageWorld {
   std::vector<std::string> errors;                 // what no stage may be asked
   std::function<absl::Status()> on_load, on_step;  // a fault, or OK; none: OK
   std::map<std::string, int64_t> steps_by_worker;
+  int64_t kept_rows = 1000;   // of each sequence, for replays
+  int64_t tokens_passed = 0;  // in replays, by stages that had them already
 };
 
 // A request and all that its reader has heard.

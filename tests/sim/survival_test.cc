@@ -8,8 +8,9 @@ namespace {
 
 class SurvivalTest : public testing::Test {
  protected:
-  void Start(int num_workers, const SimModel& model = {}) {
+  void Start(int num_workers, const SimModel& model = {}, int64_t kept_rows = 1000) {
     world.emplace(model);
+    world->stages.kept_rows = kept_rows;
     for (int i = 0; i < num_workers; ++i) world->AddWorker("w" + std::to_string(i));
     world->Load();
     ASSERT_TRUE(world->RunUntil([&] { return all_serve(num_workers); }));
@@ -66,6 +67,26 @@ TEST_F(SurvivalTest, AKilledStageIsReplacedAndNoTokenIsLost) {
     ExpectAllFinish();
     EXPECT_EQ(world->coordinator->counters().workers_lost, 1);
     EXPECT_EQ(world->Stages().size(), 2);
+  }
+}
+
+TEST_F(SurvivalTest, WhoeverTakesALostStageGetsItsRowsFromWhoHasKeptThem) {
+  for (const int64_t kept_rows : {0, 1000}) {
+    for (const int victim : {0, 1}) {
+      SimModel model;
+      model.layer_bytes = int64_t{500} << 20;
+      Start(2, model, kept_rows);
+      world->AddWorker("spare", {.bytes_per_second = 1e9});
+      Generate();
+      world->stages.tokens_passed = 0;
+      const std::string stays = world->Stages()[1 - victim];
+      world->Kill(world->Stages()[victim]);
+      ExpectAllFinish();
+      EXPECT_EQ(world->Stages()[1 - victim], stays);
+      // The first stage has rows to pass on if it keeps them, the last has none to pass on.
+      const bool passes = victim == 0 || kept_rows > 0;
+      EXPECT_EQ(world->stages.tokens_passed > 0, passes) << kept_rows << " rows, stage " << victim;
+    }
   }
 }
 

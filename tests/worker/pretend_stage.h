@@ -1,7 +1,7 @@
 // Stages that compute nothing: they remember each sequence's text, take as long as a test says, and
 // pass on rows that depend on all of the text before. A stage refuses rows of another text than its
 // own, and the last one answers words that depend on the whole text: a stage that has lost, doubled
-// or mixed up a token cannot hide it.
+// or mixed up a token cannot hide it. Rows that are kept for replays are made again from the text.
 #pragma once
 
 #include <algorithm>
@@ -59,10 +59,10 @@ class PretendRunner final : public StageRunner {
   }
   ~PretendRunner() override { --log_->alive; }
 
-  void Run(wire::StageFrame frame,
+  void Run(wire::StageFrame frame, const StagePart& part,
            absl::AnyInvocable<void(absl::StatusOr<StageOutput>)> done) override {
-    Later([this, frame = std::move(frame), done = std::move(done)]() mutable {
-      done(RunNow(frame));
+    Later([this, frame = std::move(frame), part, done = std::move(done)]() mutable {
+      done(RunNow(frame, part));
     });
   }
 
@@ -80,7 +80,8 @@ class PretendRunner final : public StageRunner {
         Text& text = kept[start.sequence];
         text = std::move(log_->texts[start.sequence]);
         text.resize(std::min(text.size(), static_cast<size_t>(length)));
-        held.push_back({start.sequence, static_cast<int32_t>(text.size())});
+        const auto size = static_cast<int32_t>(text.size());
+        held.push_back({start.sequence, size, std::min(size, MostKept())});
       }
       log_->texts = std::move(kept);
       done(std::move(held));
@@ -97,21 +98,42 @@ class PretendRunner final : public StageRunner {
                         });
   }
 
-  absl::StatusOr<StageOutput> RunNow(const wire::StageFrame& frame) {
+  // As many as a plan's bytes allow: a row is one number.
+  int32_t MostKept() const {
+    if (plan_.stage + 1 == plan_.num_stages) return 0;
+    return static_cast<int32_t>(plan_.replay_bytes / static_cast<int64_t>(sizeof(float)));
+  }
+  static float RowOf(std::span<const model::TokenId> text) {
+    return static_cast<float>(DigestOf(text) >> 40);  // exact
+  }
+
+  absl::StatusOr<StageOutput> RunNow(const wire::StageFrame& frame, const StagePart& part) {
     for (const wire::StageCommand& command : frame.commands) Apply(command);
     auto texts = log_->texts;  // an error changes nothing
     StageOutput output;
     for (size_t i = 0; i < frame.step.tokens.size(); ++i) {
       const model::StepToken& token = frame.step.tokens[i];
       const auto text = texts.find(token.sequence);
-      if (text == texts.end() || std::ssize(text->second) != token.position)
-        return absl::NotFoundError("no such place");
+      if (text == texts.end()) return absl::NotFoundError("no such sequence");
+      const auto place = static_cast<size_t>(token.position);
+      if (!part.computes) {
+        if (place >= text->second.size() || text->second[place] != token.id)
+          return absl::FailedPreconditionError("a replay of what is not held");
+        if (part.passes_on && token.position >= MostKept())
+          return absl::FailedPreconditionError("a replay of rows that are not kept");
+        if (part.passes_on)
+          output.hidden.push_back(RowOf(std::span(text->second).first(place + 1)));
+        continue;
+      }
+      const bool first = i == 0 || frame.step.tokens[i - 1].sequence != token.sequence;
+      if (part.replays && first && place < text->second.size()) text->second.resize(place);
+      if (text->second.size() != place) return absl::NotFoundError("no such place");
       text->second.push_back(token.id);
-      const auto row = static_cast<float>(DigestOf(text->second) >> 40);  // exact
+      const float row = RowOf(text->second);
       if (plan_.stage > 0 && (i >= frame.hidden.size() || frame.hidden[i] != row))
         return absl::DataLossError("rows of another text");
       if (plan_.stage + 1 < plan_.num_stages) {
-        output.hidden.push_back(row);
+        if (part.passes_on) output.hidden.push_back(row);
       } else if (token.wanted == model::Wanted::kSample) {
         output.tokens.push_back({.sequence = token.sequence,
                                  .position = token.position + 1,
@@ -122,8 +144,7 @@ class PretendRunner final : public StageRunner {
     log_->texts = std::move(texts);
     ++log_->num_run;
     log_->num_tokens += std::ssize(frame.step.tokens);
-    if (plan_.stage + 1 < plan_.num_stages)
-      output.hidden.resize(output.hidden.size() + pace_.padding);
+    if (part.passes_on) output.hidden.resize(output.hidden.size() + pace_.padding);
     output.computing_seconds = absl::ToDoubleSeconds(pace_.step);
     return output;
   }

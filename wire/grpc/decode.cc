@@ -186,7 +186,8 @@ Committed Read(Fields& fields, const v1::Committed& in) {
   if (!fields.AtMost("sequences", in.held_size(), kMaxSequences)) return committed;
   for (const v1::SequenceLength& item : in.held()) {
     committed.held.push_back({fields.Id("sequence", item.sequence()),
-                              fields.NotNegative("sequence's length", item.length())});
+                              fields.NotNegative("sequence's length", item.length()),
+                              fields.NotNegative("kept rows", item.kept())});
   }
   return committed;
 }
@@ -236,6 +237,7 @@ Prepare Read(Fields& fields, const v1::Prepare& in) {
   prepare.max_sequences = fields.Count("number of sequences", in.max_sequences());
   prepare.max_tokens = fields.Count("number of tokens", in.max_tokens());
   prepare.max_outputs = fields.Count("number of outputs", in.max_outputs());
+  prepare.replay_bytes = fields.Count("bytes for replays", in.replay_bytes());
   prepare.kv_dtype = fields.DType("KV type", in.kv_dtype());
   prepare.previous = Read(fields, in.previous());
   prepare.next = Read(fields, in.next());
@@ -341,6 +343,10 @@ StageFrame Read(Fields& fields, const v1::StageFrame& in) {
   fields.Between<int64_t>("width of hidden rows", in.hidden_width(), 0, kMaxHiddenWidth);
   fields.Require(in.hidden_dtype() == kernels::Traits(kernels::DType::kF32).gguf_type,
                  "type of hidden rows", "is not f32");
+  if (fields.AtMost("replaying stages", in.replaying_size(), kMaxStages)) {
+    for (const int32_t stage : in.replaying())
+      frame.replaying.push_back(fields.NotNegative("replaying stage", stage));
+  }
   return frame;
 }
 

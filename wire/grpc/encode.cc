@@ -157,6 +157,7 @@ void Write(const Committed& in, v1::Frame& frame) {
     v1::SequenceLength* item = out->add_held();
     item->set_sequence(held.sequence);
     item->set_length(held.length);
+    item->set_kept(held.kept);
   }
 }
 
@@ -207,6 +208,7 @@ void Write(const Prepare& in, v1::Frame& frame) {
   out->set_max_sequences(in.max_sequences);
   out->set_max_tokens(in.max_tokens);
   out->set_max_outputs(in.max_outputs);
+  out->set_replay_bytes(in.replay_bytes);
   out->set_kv_dtype(kernels::Traits(in.kv_dtype).gguf_type);
   Write(in.previous, out->mutable_previous());
   Write(in.next, out->mutable_next());
@@ -300,6 +302,7 @@ void Write(const StageFrame& in, v1::Frame& frame) {
   WriteTimings(in.timings, out);
   if (!in.step.tokens.empty())
     out->set_hidden_width(static_cast<int64_t>(in.hidden.size() / in.step.tokens.size()));
+  out->mutable_replaying()->Add(in.replaying.begin(), in.replaying.end());
 }
 
 void Write(const StepResult& in, v1::Frame& frame) {

@@ -38,7 +38,7 @@ struct BodyBytes {
     return 6 * kNumberBytes * static_cast<int64_t>(heartbeat.stages.size());
   }
   int64_t operator()(const Committed& committed) const {
-    return 2 * kNumberBytes * static_cast<int64_t>(committed.held.size());
+    return 3 * kNumberBytes * static_cast<int64_t>(committed.held.size());
   }
   int64_t operator()(const Prepare& prepare) const {
     int64_t bytes = 128 + PeerBytes(prepare.previous.peer) + PeerBytes(prepare.next.peer);
@@ -53,7 +53,8 @@ struct BodyBytes {
   }
   int64_t operator()(const StageFrame& frame) const {
     auto bytes = static_cast<int64_t>(frame.hidden.size() * sizeof(float) +
-                                      frame.timings.size() * sizeof(StageTiming));
+                                      frame.timings.size() * sizeof(StageTiming) +
+                                      frame.replaying.size() * sizeof(int32_t));
     bytes += kTokenBytes * static_cast<int64_t>(frame.step.tokens.size());
     for (const StageCommand& command : frame.commands) bytes += CommandBytes(command);
     return bytes;

@@ -8,7 +8,7 @@ namespace potluck::worker {
 
 DeviceStage::DeviceStage(Parts parts, std::unique_ptr<Executor> thread, Executor& executor)
     : parts_(std::move(parts)),
-      frames_(*parts_.stage, parts_.is_last),
+      frames_(*parts_.stage, parts_.is_last, parts_.replay_bytes),
       executor_(executor),
       thread_(std::move(thread)) {}
 
@@ -23,11 +23,11 @@ void DeviceStage::Answer(absl::AnyInvocable<void(absl::StatusOr<T>)> done,
   });
 }
 
-void DeviceStage::Run(wire::StageFrame frame,
+void DeviceStage::Run(wire::StageFrame frame, const StagePart& part,
                       absl::AnyInvocable<void(absl::StatusOr<StageOutput>)> done) {
-  thread_->Post([this, frame = std::move(frame), done = std::move(done)]() mutable {
+  thread_->Post([this, frame = std::move(frame), part, done = std::move(done)]() mutable {
     const absl::Duration begin = thread_->clock().SinceStart();
-    absl::StatusOr<StageOutput> output = frames_.Run(frame);
+    absl::StatusOr<StageOutput> output = frames_.Run(frame, part);
     if (output.ok())
       output->computing_seconds = absl::ToDoubleSeconds(thread_->clock().SinceStart() - begin);
     Answer(std::move(done), std::move(output));

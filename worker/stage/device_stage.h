@@ -18,16 +18,18 @@ class DeviceStage final : public StageRunner {
   // What a stage consists of, in the order in which each part needs those before it.
   struct Parts {
     std::shared_ptr<const void> keeps_cached;  // the stage's weights, for the next start
+    std::shared_ptr<const void> memory_claim;  // as long as the device holds it
     std::unique_ptr<kernels::Backend> backend;
     std::unique_ptr<model::DecoderStage> stage;
     bool is_last = false;
+    int64_t replay_bytes = 0;  // as in wire::Prepare
   };
 
   // `thread` runs nothing else. `executor` must outlive the stage.
   DeviceStage(Parts parts, std::unique_ptr<Executor> thread, Executor& executor);
   ~DeviceStage() override;
 
-  void Run(wire::StageFrame frame,
+  void Run(wire::StageFrame frame, const StagePart& part,
            absl::AnyInvocable<void(absl::StatusOr<StageOutput>)> done) override;
   void Commit(
       std::vector<wire::Commit::Sequence> sequences,

@@ -10,6 +10,7 @@
 namespace potluck::worker {
 namespace {
 
+using model::SequenceId;
 using model::Step;
 using model::StepToken;
 using model::TokenKind;
@@ -17,12 +18,23 @@ using model::Wanted;
 
 }  // namespace
 
-absl::StatusOr<StageOutput> FrameRunner::Run(const wire::StageFrame& frame) {
+absl::StatusOr<StageOutput> FrameRunner::Run(const wire::StageFrame& frame, const StagePart& part) {
   for (const wire::StageCommand& command : frame.commands) POTLUCK_RETURN_IF_ERROR(Apply(command));
   StageOutput output;
+  if (frame.step.tokens.empty()) return output;
+  POTLUCK_RETURN_IF_ERROR(CheckWanted(frame.step));
+  if (part.computes) {
+    POTLUCK_RETURN_IF_ERROR(Compute(frame, part, output));
+  } else if (part.passes_on) {
+    POTLUCK_RETURN_IF_ERROR(PassOn(frame, output));
+  }
+  return output;
+}
+
+absl::Status FrameRunner::Compute(const wire::StageFrame& frame, const StagePart& part,
+                                  StageOutput& output) {
   const Step& step = frame.step;
-  if (step.tokens.empty()) return output;
-  POTLUCK_RETURN_IF_ERROR(CheckWanted(step));
+  if (part.replays) POTLUCK_RETURN_IF_ERROR(Drop(step));
   POTLUCK_ASSIGN_OR_RETURN(const Lengths before, LengthsOf(step));
   POTLUCK_RETURN_IF_ERROR(stage_.Run(step, frame.hidden));
   absl::Status status;
@@ -31,21 +43,63 @@ absl::StatusOr<StageOutput> FrameRunner::Run(const wire::StageFrame& frame) {
   } else {
     output.hidden.resize(step.tokens.size() * stage_.config().model_dim);
     status = stage_.ReadHidden(output.hidden);
+    if (status.ok()) kept_.Keep(step, output.hidden);
   }
-  if (status.ok()) return output;
+  if (status.ok()) {
+    if (!part.passes_on) output.hidden.clear();
+    return status;
+  }
   // A step without a result has not been.
-  for (const auto& [sequence, length] : before)
-    stage_.kv().Apply(model::TrimCommand{sequence, length}).IgnoreError();
+  for (const auto& [sequence, length] : before) CutTo(sequence, length).IgnoreError();
   return status;
+}
+
+absl::Status FrameRunner::PassOn(const wire::StageFrame& frame, StageOutput& output) const {
+  const int64_t width = stage_.config().model_dim;
+  const std::vector<StepToken>& tokens = frame.step.tokens;
+  output.hidden.resize(tokens.size() * width);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const std::span row(output.hidden.data() + static_cast<int64_t>(i) * width, width);
+    if (!kept_.Read(tokens[i].sequence, tokens[i].position, row)) {
+      return absl::FailedPreconditionError(absl::StrCat("no rows of sequence ", tokens[i].sequence,
+                                                        " are kept for position ",
+                                                        tokens[i].position));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FrameRunner::Drop(const Step& step) {
+  for (size_t i = 0; i < step.tokens.size(); ++i) {
+    const StepToken& token = step.tokens[i];
+    if (i > 0 && step.tokens[i - 1].sequence == token.sequence) continue;
+    POTLUCK_ASSIGN_OR_RETURN(const int32_t length, stage_.kv().Length(token.sequence));
+    if (length > token.position) POTLUCK_RETURN_IF_ERROR(CutTo(token.sequence, token.position));
+  }
+  return absl::OkStatus();
+}
+
+// Where a window forbids going back, all of it is left out.
+absl::Status FrameRunner::CutTo(SequenceId sequence, int32_t length) {
+  kept_.Trim(sequence, length);
+  model::KvCache& kv = stage_.kv();
+  absl::Status status = kv.Apply(model::TrimCommand{sequence, length});
+  if (length > 0 || !absl::IsFailedPrecondition(status)) return status;
+  POTLUCK_RETURN_IF_ERROR(kv.Apply(model::FreeCommand{sequence}));
+  return kv.Begin(sequence, {}).status();
 }
 
 absl::Status FrameRunner::Apply(const wire::StageCommand& command) {
   if (const auto* begin = std::get_if<wire::BeginCommand>(&command)) return Begin(*begin);
-  if (const auto* trim = std::get_if<model::TrimCommand>(&command)) return stage_.kv().Apply(*trim);
+  if (const auto* trim = std::get_if<model::TrimCommand>(&command)) {
+    kept_.Trim(trim->sequence, trim->length);
+    return stage_.kv().Apply(*trim);
+  }
   if (const auto* accept = std::get_if<model::AcceptCommand>(&command))
     return stage_.kv().Apply(*accept);
   const auto& free = std::get<model::FreeCommand>(command);
   starts_.erase(free.sequence);
+  kept_.Free(free.sequence);
   return stage_.kv().Apply(free);
 }
 
@@ -57,6 +111,7 @@ absl::Status FrameRunner::Begin(const wire::BeginCommand& command) {
   } else {
     POTLUCK_RETURN_IF_ERROR(stage_.kv().Apply(
         model::ForkCommand{command.fork_from, start.sequence, command.fork_length}));
+    kept_.Fork(command.fork_from, start.sequence, command.fork_length);
   }
   if (is_last_) starts_.insert_or_assign(start.sequence, start);
   return absl::OkStatus();
@@ -160,7 +215,7 @@ absl::StatusOr<std::vector<wire::SequenceLength>> FrameRunner::Commit(
   std::vector<wire::SequenceLength> held;
   for (const wire::Commit::Sequence& sequence : sequences) {
     POTLUCK_ASSIGN_OR_RETURN(const int32_t length, Keep(sequence));
-    held.push_back({sequence.start.sequence, length});
+    held.push_back({sequence.start.sequence, length, kept_.Length(sequence.start.sequence)});
     if (is_last_) starts_.insert_or_assign(sequence.start.sequence, sequence.start);
   }
   return held;
@@ -171,11 +226,12 @@ absl::StatusOr<int32_t> FrameRunner::Keep(const wire::Commit::Sequence& sequence
   model::KvCache& kv = stage_.kv();
   if (const absl::StatusOr<int32_t> length = kv.Length(id); length.ok()) {
     const int32_t kept = std::min(*length, sequence.length);
-    const absl::Status trimmed = kv.Apply(model::TrimCommand{id, kept});
-    if (trimmed.ok()) return kept;
+    absl::Status cut = CutTo(id, kept);
+    if (cut.ok()) return kept;
     // Out of a window's reach: to be computed again.
-    if (!absl::IsFailedPrecondition(trimmed)) return trimmed;
-    POTLUCK_RETURN_IF_ERROR(kv.Apply(model::FreeCommand{id}));
+    if (absl::IsFailedPrecondition(cut)) cut = CutTo(id, 0);
+    if (!cut.ok()) return cut;
+    return 0;
   }
   return kv.Begin(id, {});
 }

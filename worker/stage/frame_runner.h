@@ -12,6 +12,7 @@
 #include "model/decoder/decoder_stage.h"
 #include "model/sampling/sampler.h"
 #include "wire/messages.h"
+#include "worker/stage/kept_rows.h"
 #include "worker/stage/stage_runner.h"
 
 namespace potluck::worker {
@@ -19,18 +20,28 @@ namespace potluck::worker {
 // Thread-compatible: the thread that drives the stage drives this.
 class FrameRunner {
  public:
-  // `is_last`: the stage has the head. It must outlive the runner.
-  FrameRunner(model::DecoderStage& stage, bool is_last) : stage_(stage), is_last_(is_last) {}
+  // `is_last`: the stage has the head, and keeps no rows. Others keep at most `replay_bytes` of
+  // them. The stage must outlive the runner.
+  FrameRunner(model::DecoderStage& stage, bool is_last, int64_t replay_bytes)
+      : stage_(stage),
+        is_last_(is_last),
+        kept_(stage.config().model_dim, is_last ? 0 : replay_bytes) {}
 
   // As StageRunner's, without the time. Wanted::kLogits and kHidden are Unimplemented: no message
   // carries them.
-  absl::StatusOr<StageOutput> Run(const wire::StageFrame& frame);
+  absl::StatusOr<StageOutput> Run(const wire::StageFrame& frame, const StagePart& part);
   absl::StatusOr<std::vector<wire::SequenceLength>> Commit(
       const std::vector<wire::Commit::Sequence>& sequences);
 
  private:
   using Lengths = std::vector<std::pair<model::SequenceId, int32_t>>;
 
+  absl::Status Compute(const wire::StageFrame& frame, const StagePart& part, StageOutput& output);
+  // The rows of a step that this stage holds already.
+  absl::Status PassOn(const wire::StageFrame& frame, StageOutput& output) const;
+  // What it holds of the step's sequences from their first tokens here on.
+  absl::Status Drop(const model::Step& step);
+  absl::Status CutTo(model::SequenceId sequence, int32_t length);
   absl::Status Apply(const wire::StageCommand& command);
   absl::Status Begin(const wire::BeginCommand& command);
   // How many positions it holds then.
@@ -47,6 +58,7 @@ class FrameRunner {
   model::DecoderStage& stage_;
   const bool is_last_;
   std::unordered_map<model::SequenceId, wire::SequenceStart> starts_;
+  KeptRows kept_;
   model::Sampler sampler_;
   std::vector<float> logits_;
   std::vector<model::TokenId> draft_text_;

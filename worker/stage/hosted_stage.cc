@@ -30,6 +30,15 @@ int64_t BytesOf(const wire::StageFrame& frame) {
   return bytes;
 }
 
+StagePart PartOf(const wire::StageFrame& frame, int32_t stage, int32_t num_stages) {
+  const auto computes = [&](int32_t which) {
+    return frame.replaying.empty() || std::ranges::count(frame.replaying, which) > 0;
+  };
+  return {.replays = !frame.replaying.empty(),
+          .computes = computes(stage),
+          .passes_on = stage + 1 < num_stages && computes(stage + 1)};
+}
+
 }  // namespace
 
 HostedStage::HostedStage(const wire::Prepare& plan, std::shared_ptr<StageRunner> runner,
@@ -95,8 +104,10 @@ void HostedStage::Start(Waiting waiting) {
   } else {  // all but the hidden rows, which the output brings
     onward.step = waiting.frame.step;
     onward.commands = waiting.frame.commands;
+    onward.replaying = waiting.frame.replaying;
   }
-  runner_->Run(std::move(waiting.frame),
+  const StagePart part = PartOf(waiting.frame, plan_.stage, plan_.num_stages);
+  runner_->Run(std::move(waiting.frame), part,
                [weak = weak_from_this(), onward = std::move(onward),
                 arrival = waiting.arrival](absl::StatusOr<StageOutput> output) mutable {
                  const auto self = weak.lock();

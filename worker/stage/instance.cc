@@ -13,7 +13,8 @@ bool SameWork(const wire::Prepare& a, const wire::Prepare& b) {
   const auto parts = [](const wire::Prepare& plan) {
     return std::tie(plan.device, plan.manifest, plan.range.first_cut, plan.range.last_cut,
                     plan.range.shard, plan.range.num_shards, plan.context_length, plan.kv_capacity,
-                    plan.max_sequences, plan.max_tokens, plan.max_outputs, plan.kv_dtype);
+                    plan.max_sequences, plan.max_tokens, plan.max_outputs, plan.replay_bytes,
+                    plan.kv_dtype);
   };
   return parts(a) == parts(b);
 }

@@ -12,8 +12,15 @@
 
 namespace potluck::worker {
 
+// What a stage has to do with a frame. Ordinary ones: computes and passes on.
+struct StagePart {
+  bool replays = false;   // drops first what it holds from the step's places on
+  bool computes = true;   // otherwise it holds the step's tokens already
+  bool passes_on = true;  // the next stage computes
+};
+
 struct StageOutput {
-  std::vector<float> hidden;              // (T, D), unless this is the last stage
+  std::vector<float> hidden;              // (T, D), where it passes on
   std::vector<wire::TokenResult> tokens;  // from the last stage
   double computing_seconds = 0;
 };
@@ -26,11 +33,11 @@ class StageRunner {
 
   // Applies the frame's commands, then runs its step. An error has changed nothing that the step
   // would have changed; commands before the one that failed are applied.
-  virtual void Run(wire::StageFrame frame,
+  virtual void Run(wire::StageFrame frame, const StagePart& part,
                    absl::AnyInvocable<void(absl::StatusOr<StageOutput>)> done) = 0;
 
   // Begins an epoch: frees all other sequences, trims those named to at most their length, makes
-  // those that are not there, empty. Answers what each of them holds now.
+  // those that are not there, empty. Answers what each of them holds and has kept now.
   virtual void Commit(
       std::vector<wire::Commit::Sequence> sequences,
       absl::AnyInvocable<void(absl::StatusOr<std::vector<wire::SequenceLength>>)> done) = 0;

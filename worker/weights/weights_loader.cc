@@ -50,6 +50,7 @@ absl::StatusOr<DeviceStage::Parts> LoadOnDevice(const WeightsLoaderOptions& opti
                                  .cancelled = cancelled}));
   parts.keeps_cached = weights.pin;
   parts.is_last = plan.range.last_cut == 2 * config.num_layers;
+  parts.replay_bytes = plan.replay_bytes;
   return parts;
 }
 

@@ -94,12 +94,12 @@ bool FakeStage::Apply(const wire::StageCommand& command, std::string& error) {
   return true;
 }
 
-bool FakeStage::Run(const wire::StageFrame& frame, std::vector<uint64_t>& hashes,
+bool FakeStage::Run(const wire::StageFrame& frame, const Part& part, std::vector<uint64_t>& hashes,
                     std::string& error) {
   for (const wire::StageCommand& command : frame.commands) {
     if (!Apply(command, error)) return false;
   }
-  bool grown = false;
+  const int64_t blocks_before = num_blocks();
   std::set<model::SequenceId> seen;
   const std::vector<model::StepToken>& tokens = frame.step.tokens;
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -116,30 +116,62 @@ bool FakeStage::Run(const wire::StageFrame& frame, std::vector<uint64_t>& hashes
       return error = "a token of the wrong kind", false;
     if (token.parent != (first ? model::kCommittedEnd : static_cast<int32_t>(i) - 1))
       return error = "a wrong parent", false;
-    if (token.position != static_cast<int32_t>(sequence.tokens.size()))
-      return error = absl::StrCat("position ", token.position, " after ", sequence.tokens.size()),
-             false;
-    const bool full = sequence.tokens.size() % 32 == 0;
-    grown |= full;
-    if (full)
-      sequence.blocks.push_back(std::make_shared<int>());
-    else if (sequence.blocks.back().use_count() > 1)
-      return error = "a write into a shared block", false;
-    const uint64_t before = sequence.tokens.empty() ? 1 : sequence.tokens.back().hash;
-    const uint64_t hash = Extend(before, token.id, token.kind, token.position);
-    sequence.tokens.push_back({token.id, token.kind, hash});
-    sequence.reached = std::max(sequence.reached, static_cast<int64_t>(sequence.tokens.size()));
+    if (!part.computes) {
+      if (!PassOn(sequence, token, part.passes_on, hashes[i], error)) return false;
+      continue;
+    }
+    if (first && !frame.replaying.empty() && token.position < std::ssize(sequence.tokens)) {
+      if (token.position > 0 && !CanCutTo(sequence, token.position))
+        return error = "a replay out of a window's reach", false;
+      Cut(sequence, token.position);
+      if (token.position == 0) sequence.reached = 0;
+    }
+    if (!Add(sequence, token, error)) return false;
+    const uint64_t hash = sequence.tokens.back().hash;
     hashes[i] = hashes[i] == 0 || hashes[i] == hash ? hash : Mix(hashes[i], hash);
+    if (!part.passes_on) hashes[i] = 0;
   }
   // One block is the probe's.
-  if (grown && num_blocks() > capacity_ / 32 + 1)
+  if (num_blocks() > blocks_before && num_blocks() > capacity_ / 32 + 1)
     return error = "more blocks than there are", false;
+  return true;
+}
+
+bool FakeStage::Add(Sequence& sequence, const model::StepToken& token, std::string& error) {
+  if (token.position != static_cast<int32_t>(sequence.tokens.size()))
+    return error = absl::StrCat("position ", token.position, " after ", sequence.tokens.size()),
+           false;
+  if (sequence.tokens.size() % 32 == 0) {
+    sequence.blocks.push_back(std::make_shared<int>());
+  } else if (sequence.blocks.back().use_count() > 1) {
+    if (!may_copy_) return error = "a write into a shared block", false;
+    sequence.blocks.back() = std::make_shared<int>();
+  }
+  const uint64_t before = sequence.tokens.empty() ? 1 : sequence.tokens.back().hash;
+  const uint64_t hash = Extend(before, token.id, token.kind, token.position);
+  sequence.tokens.push_back({token.id, token.kind, hash});
+  sequence.reached = std::max(sequence.reached, static_cast<int64_t>(sequence.tokens.size()));
+  return true;
+}
+
+// `wanted`: the stage after it computes.
+bool FakeStage::PassOn(const Sequence& sequence, const model::StepToken& token, bool wanted,
+                       uint64_t& hash, std::string& error) const {
+  if (token.wanted != model::Wanted::kNothing)
+    return error = "a sample of what is not computed", false;
+  if (token.position >= std::ssize(sequence.tokens) ||
+      sequence.tokens[token.position].id != token.id)
+    return error = "a replay of what is not held", false;
+  if (wanted && token.position >= most_kept_)
+    return error = "a replay of rows that are not kept", false;
+  hash = wanted ? sequence.tokens[token.position].hash : 0;
   return true;
 }
 
 std::vector<wire::SequenceLength> FakeStage::Commit(
     const std::vector<wire::Commit::Sequence>& kept) {
   std::map<model::SequenceId, Sequence> old = std::exchange(sequences_, {});
+  may_copy_ |= !old.empty();
   std::vector<wire::SequenceLength> held;
   for (const wire::Commit::Sequence& named : kept) {
     Sequence& sequence = sequences_[named.start.sequence];
@@ -149,7 +181,9 @@ std::vector<wire::SequenceLength> FakeStage::Commit(
     Cut(sequence, CanCutTo(sequence, length) ? length : 0);
     if (sequence.tokens.empty()) sequence.reached = 0;
     sequence.start = named.start;
-    held.push_back({named.start.sequence, static_cast<int32_t>(sequence.tokens.size())});
+    const auto size = std::ssize(sequence.tokens);
+    held.push_back({named.start.sequence, static_cast<int32_t>(size),
+                    static_cast<int32_t>(std::min(size, most_kept_))});
   }
   return held;
 }
@@ -169,7 +203,19 @@ void FakePipeline::Reshape(const PipelineShape& shape, size_t survivors, std::mt
   stages_.resize(std::min({stages_.size(), survivors, shape.stages.size()}),
                  FakeStage(shape.kv_capacity, shape.max_sequences, window_));
   stages_.resize(shape.stages.size(), FakeStage(shape.kv_capacity, shape.max_sequences, window_));
+  for (FakeStage& stage : stages_) {
+    if (random() % 3 > 0) stage.KeepRows(random() % 3 == 0 ? random() % 200 : 1 << 20);
+  }
   std::ranges::shuffle(stages_, random);
+  BeginEpoch(shape);
+}
+
+void FakePipeline::Replace(const PipelineShape& shape, size_t stage) {
+  stages_[stage] = FakeStage(shape.kv_capacity, shape.max_sequences, window_);
+  BeginEpoch(shape);
+}
+
+void FakePipeline::BeginEpoch(const PipelineShape& shape) {
   shape_ = shape;
   queues_.assign(stages_.size(), {});
   last_number_.assign(stages_.size(), 0);
@@ -221,10 +267,19 @@ bool FakePipeline::Advance(std::mt19937_64& random) {
   last_number_[at] = number;
   const absl::Status failure = std::exchange(fail_next_, absl::OkStatus());
   broken_ |= !failure.ok();
+  const auto computes = [&](size_t stage) {
+    const auto& replaying = now.frame.replaying;
+    return replaying.empty() || std::ranges::count(replaying, static_cast<int32_t>(stage)) > 0;
+  };
+  const FakeStage::Part part{.computes = computes(at),
+                             .passes_on = computes(at + 1 == stages_.size() ? at : at + 1)};
+  num_passed_ += part.computes ? 0 : std::ssize(now.frame.step.tokens);
   std::string error;
+  const bool lacks_rows = at > 0 && part.computes && std::ranges::count(now.hashes, 0u) > 0;
+  if (lacks_rows) errors_.push_back("rows did not come");
   if (!failure.ok() && !absl::IsUnavailable(failure)) {
     Fail(at, number, failure, random);
-  } else if (!stages_[at].Run(now.frame, now.hashes, error)) {
+  } else if (!stages_[at].Run(now.frame, part, now.hashes, error)) {
     Fail(at, number, absl::InvalidArgumentError(absl::StrCat("stage ", at, ": ", error)), random);
   } else if (!failure.ok()) {  // it was run, and could not be passed on
     Fail(at, number, failure, random);

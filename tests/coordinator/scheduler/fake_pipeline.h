@@ -29,11 +29,19 @@ class FakeStage {
   FakeStage(int64_t capacity, int64_t max_sequences, int64_t window)
       : capacity_(capacity), max_sequences_(max_sequences), window_(window) {}
 
-  // Adds this stage's hash of each token's prefix. False: what is wrong is in `error`.
-  bool Run(const wire::StageFrame& frame, std::vector<uint64_t>& hashes, std::string& error);
+  // What StagePart says.
+  struct Part {
+    bool computes = true, passes_on = true;
+  };
+  // Adds this stage's hash of each token's prefix, 0 where it passes nothing on. False: what is
+  // wrong is in `error`.
+  bool Run(const wire::StageFrame& frame, const Part& part, std::vector<uint64_t>& hashes,
+           std::string& error);
   std::vector<wire::SequenceLength> Commit(const std::vector<wire::Commit::Sequence>& kept);
   // Loses the end of some sequences, as a stage that had not come so far.
   void Forget(std::mt19937_64& random);
+  // Rows of so many positions of each sequence stay for replays.
+  void KeepRows(int64_t most) { most_kept_ = most; }
 
   int64_t num_blocks() const;
   size_t num_sequences() const { return sequences_.size(); }
@@ -54,10 +62,16 @@ class FakeStage {
     int64_t reached = 0;
   };
   bool Apply(const wire::StageCommand& command, std::string& error);
+  bool Add(Sequence& sequence, const model::StepToken& token, std::string& error);
+  bool PassOn(const Sequence& sequence, const model::StepToken& token, bool wanted, uint64_t& hash,
+              std::string& error) const;
   bool CanCutTo(const Sequence& sequence, int64_t length) const;
   static void Cut(Sequence& sequence, int64_t length);
 
   int64_t capacity_, max_sequences_, window_;
+  int64_t most_kept_ = 0;
+  // After a change of plan a stage may share what others have had to compute apart.
+  bool may_copy_ = false;
   std::map<model::SequenceId, Sequence> sequences_;
 };
 
@@ -67,6 +81,8 @@ class FakePipeline {
 
   // A pipeline of `num_stages`; `survivors` of the old ones stay, in random places.
   void Reshape(const PipelineShape& shape, size_t survivors, std::mt19937_64& random);
+  // The same pipeline with a new stage in this place.
+  void Replace(const PipelineShape& shape, size_t stage);
   std::vector<std::vector<wire::SequenceLength>> Commit(
       const std::vector<wire::Commit::Sequence>& kept);
   void Send(wire::StageFrame frame);
@@ -83,6 +99,8 @@ class FakePipeline {
   // The next step that a stage runs fails there or, Unavailable, cannot be passed on. What follows
   // finds a gap, or lengths that do not fit; of a gap the coordinator may hear first.
   void FailNext(absl::Status status) { fail_next_ = std::move(status); }
+  // Tokens that some stage did not compute, by stage added up.
+  int64_t num_passed() const { return num_passed_; }
 
  private:
   struct Travelling {
@@ -90,6 +108,7 @@ class FakePipeline {
     std::vector<uint64_t> hashes;
   };
   wire::StepResult Answer(const Travelling& travelling);
+  void BeginEpoch(const PipelineShape& shape);
   void Fail(size_t stage, int64_t number, absl::Status status, std::mt19937_64& random);
 
   int64_t window_;
@@ -102,6 +121,7 @@ class FakePipeline {
   std::map<int64_t, std::vector<uint64_t>> in_flight_;
   std::map<model::SequenceId, uint64_t> seeds_;
   uint64_t poisoned_ = 0;
+  int64_t num_passed_ = 0;
   absl::Status fail_next_;
   bool broken_ = false;
   bool told_ = false;  // that it is broken

@@ -29,7 +29,7 @@ TEST(SchedulerEpochTest, NoTokenIsLostOrRepeatedWhereverTheChangeComes) {
 }
 
 // By hand: a scheduler alone, with a sequence of 100 tokens that all stages are said to hold.
-TEST(SchedulerEpochTest, StagesAreTrimmedToTheLeastThatOneHolds) {
+TEST(SchedulerEpochTest, WithoutKeptRowsAllStagesComputeFromTheLeastThatOneHolds) {
   Rig rig(Rig::Model(), Rig::Shape(2));
   rig.Submit(Rig::Prompt(100, 1), 50);
   rig.RunSteps(6);
@@ -45,10 +45,6 @@ TEST(SchedulerEpochTest, StagesAreTrimmedToTheLeastThatOneHolds) {
       std::vector<std::vector<wire::SequenceLength>>{{{id, kept[0].length}}, {{id, 70}}});
   const auto frame = scheduler.ComposeNext(rig.now());
   ASSERT_TRUE(frame);
-  ASSERT_FALSE(frame->commands.empty());
-  const auto* trim = std::get_if<model::TrimCommand>(&frame->commands[0]);
-  ASSERT_NE(trim, nullptr);
-  EXPECT_EQ(trim->length, 70);
   EXPECT_TRUE(scheduler
                   .OnResult({.instance = 1,
                              .epoch = shape.epoch,
@@ -64,6 +60,43 @@ TEST(SchedulerEpochTest, StagesAreTrimmedToTheLeastThatOneHolds) {
   const auto replay = scheduler.ComposeNext(rig.now());
   ASSERT_TRUE(replay);
   EXPECT_EQ(replay->step.tokens.front().position, 70);
+  EXPECT_EQ(replay->replaying, (std::vector<int32_t>{0, 1}));
+}
+
+TEST(SchedulerEpochTest, OnlyTheStageThatIsNewComputesWhatTheOneBeforeItHasKept) {
+  for (const int64_t kept : {0, 150, 1000}) {
+    for (const size_t lost : {0u, 1u, 2u}) {
+      Rig rig(Rig::Model(), Rig::Shape(3));
+      for (FakeStage& stage : rig.pipeline().stages()) stage.KeepRows(kept);
+      const model::SequenceId id = rig.Submit(Rig::Prompt(400, 1), 50);
+      while (rig.outcome(id).tokens.size() < 10) rig.RunSteps(1);
+      rig.Replace(lost);
+      rig.RunAll();
+      rig.ExpectDone(id);
+      rig.ExpectNothingHeldButKept();
+      // Those after it have lost nothing; those before it pass on what they can.
+      const auto before = static_cast<int64_t>(lost), after = 2 - before;
+      EXPECT_NEAR(rig.pipeline().num_passed(), after * 405 + before * std::min<int64_t>(kept, 405),
+                  5 * 2)
+          << kept << " rows kept, stage " << lost << " lost";
+    }
+  }
+}
+
+TEST(SchedulerEpochTest, OthersGoOnWhileOneIsComputedAgain) {
+  Rig rig(Rig::Model(), Rig::Shape(2));
+  for (FakeStage& stage : rig.pipeline().stages()) stage.KeepRows(1 << 20);
+  const model::SequenceId large = rig.Submit(Rig::Prompt(4000, 1), 50);
+  while (rig.outcome(large).tokens.empty()) rig.RunSteps(1);
+  rig.Replace(1);
+  const model::SequenceId small = rig.Submit(Rig::Prompt(4, 2), 20);
+  const size_t had = rig.outcome(large).tokens.size();
+  while (!rig.outcome(small).finished && rig.Compose().has_value() + rig.Return() > 0) continue;
+  EXPECT_TRUE(rig.outcome(small).finished);
+  EXPECT_EQ(rig.outcome(large).tokens.size(), had) << "nobody had to wait";
+  rig.RunAll();
+  rig.ExpectDone(large);
+  rig.ExpectDone(small);
 }
 
 TEST(SchedulerEpochTest, WhereAWindowForbidsGoingBackTheSequenceIsBegunAnew) {

@@ -40,6 +40,7 @@ class Life {
     for (int tick = 0; tick < 3000 && pipeline_.errors().empty(); ++tick) {
       if (Chance(40) && requests_.size() < 60) Arrive();
       if (Chance(150)) CancelOne();
+      if (Chance(150)) StopOne();
       if (Chance(60)) PauseOne();
       if (options_.changes && Chance(150)) NewEpoch(EpochEnd::kPlanned);
       if (options_.deaths && Chance(700)) NewEpoch(EpochEnd::kWorkerDied);
@@ -56,7 +57,7 @@ class Life {
   struct Record {
     SequenceRequest request;
     std::vector<model::TokenId> got;
-    bool paused = false, cancelled = false, finished = false;
+    bool paused = false, cancelled = false, stopped = false, finished = false;
     absl::Status failed;
     int deaths = 0;
     model::FinishReason reason = model::FinishReason::kCancelled;
@@ -106,6 +107,14 @@ class Life {
     if (record == nullptr || record->finished || !record->failed.ok()) return;
     record->cancelled = true;
     scheduler_.Cancel(picked_);
+  }
+  void StopOne() {
+    Record* record = Pick();
+    if (record == nullptr || record->cancelled || record->finished || !record->failed.ok()) return;
+    record->stopped = true;
+    scheduler_.Stop(picked_);
+    TakeEvents();
+    EXPECT_TRUE(record->finished) << "it goes on";
   }
   void PauseOne() {
     Record* record = Pick();
@@ -212,7 +221,7 @@ class Life {
     CheckNoErrors();
     for (const auto& [id, record] : requests_) {
       const std::vector<model::TokenId> wanted = ReferenceAnswer(record.request, kContext);
-      if (record.cancelled || !record.failed.ok()) {
+      if (record.cancelled || record.stopped || !record.failed.ok()) {
         ASSERT_LE(record.got.size(), wanted.size());
         EXPECT_TRUE(std::equal(record.got.begin(), record.got.end(), wanted.begin()));
         if (absl::IsAborted(record.failed)) {
@@ -220,7 +229,7 @@ class Life {
         } else if (absl::IsInternal(record.failed)) {
           EXPECT_EQ(record.request.sampling.seed, 3u);
         } else {
-          EXPECT_TRUE(record.cancelled) << id << ": " << record.failed;
+          EXPECT_TRUE(record.cancelled || record.finished) << id << ": " << record.failed;
         }
         continue;
       }

@@ -87,6 +87,15 @@ void SchedulerRig::ChangePlan(EpochEnd why, PipelineShape shape, size_t survivor
   TakeEvents();
 }
 
+void SchedulerRig::Replace(size_t stage) {
+  shape_.epoch.number += 1;
+  scheduler_.EndEpoch(EpochEnd::kWorkerDied);
+  const std::vector<wire::Commit::Sequence> kept = scheduler_.BeginEpoch(shape_);
+  pipeline_.Replace(shape_, stage);
+  scheduler_.OnHeld(pipeline_.Commit(kept));
+  TakeEvents();
+}
+
 void SchedulerRig::TakeEvents() {
   for (SchedulerEvent& event : scheduler_.TakeEvents()) {
     Outcome& outcome = outcomes_[event.sequence];

@@ -53,6 +53,8 @@ class SchedulerRig {
 
   void ChangePlan(EpochEnd why, PipelineShape shape, size_t survivors);
   void ChangePlan(EpochEnd why) { ChangePlan(why, shape_, shape_.stages.size()); }
+  // A worker dies, another takes its stage; all others stay as they are.
+  void Replace(size_t stage);
 
   InstanceScheduler& scheduler() { return scheduler_; }
   FakePipeline& pipeline() { return pipeline_; }

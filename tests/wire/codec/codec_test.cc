@@ -80,6 +80,7 @@ bool Spoil(google::protobuf::Message& message, const FieldDescriptor* field) {
         {"potluck.v1.StageFrame.tokens", kMaxStepTokens},
         {"potluck.v1.StageFrame.commands", kMaxCommands},
         {"potluck.v1.StageFrame.timings", kMaxStages},
+        {"potluck.v1.StageFrame.replaying", kMaxStages},
         {"potluck.v1.StageCommand.Accept.path", kMaxStepTokens},
         {"potluck.v1.StepResult.tokens", kMaxStepTokens},
         {"potluck.v1.StepResult.timings", kMaxStages},

@@ -32,7 +32,7 @@ class FrameRunnerTest : public ::testing::Test {
          .max_outputs = 16});
     ASSERT_TRUE(stage.ok()) << stage.status();
     stage_ = *std::move(stage);
-    runner_ = std::make_unique<FrameRunner>(*stage_, /*is_last=*/true);
+    runner_ = std::make_unique<FrameRunner>(*stage_, /*is_last=*/true, /*replay_bytes=*/0);
   }
 
   static wire::BeginCommand Begin(model::SequenceId sequence, model::SequenceId from = 0,
@@ -61,11 +61,11 @@ class FrameRunnerTest : public ::testing::Test {
     }
   }
   StageOutput Fine(const wire::StageFrame& frame) {
-    auto output = runner_->Run(frame);
+    auto output = runner_->Run(frame, {});
     EXPECT_TRUE(output.ok()) << output.status();
     return output.ok() ? *std::move(output) : StageOutput();
   }
-  absl::Status Fails(const wire::StageFrame& frame) { return runner_->Run(frame).status(); }
+  absl::Status Fails(const wire::StageFrame& frame) { return runner_->Run(frame, {}).status(); }
   // Of a text computed at once, in a sequence that is gone afterwards.
   wire::TokenResult After(const std::vector<TokenId>& ids) {
     wire::StageFrame frame;
@@ -207,6 +207,117 @@ TEST_F(FrameRunnerTest, BeginsAnEpoch) {
   ASSERT_TRUE(runner_->Commit({}).ok());
   EXPECT_TRUE(stage_->kv().Sequences().empty());
   EXPECT_EQ(stage_->kv().num_used_blocks(), 0);
+}
+
+// A pipeline of two stages whose second one is lost and filled again.
+class ReplayTest : public ::testing::Test {
+ protected:
+  static constexpr int32_t kPrompt = 12;
+
+  void SetUp() override {
+    auto file = model::OpenModelFile(std::string(POTLUCK_SOURCE_DIR) +
+                                     "/deploy/demo/potluck-demo-1m-q8_0.gguf");
+    ASSERT_TRUE(file.ok()) << file.status();
+    file_ = *std::move(file);
+    auto backend = kernels::OpenDevice({.device = "cpu", .num_threads = 1, .target = ""});
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    backend_ = *std::move(backend);
+    num_cuts_ = static_cast<int32_t>(2 * file_.config->num_layers);
+    front_stage_ = Load(0, num_cuts_ / 2);
+    front_ = std::make_unique<FrameRunner>(*front_stage_, false, int64_t{1} << 20);
+    LoseBack();
+  }
+  std::unique_ptr<model::DecoderStage> Load(int32_t first_cut, int32_t last_cut) {
+    auto stage = model::DecoderStage::Load(
+        *file_.config, *file_.weights, *backend_,
+        {.range = {first_cut, last_cut},
+         .context_length = 64,
+         .kv = {.dtype = kernels::DType::kF16, .capacity = 256, .max_sequences = 3},
+         .max_tokens = 16,
+         .max_outputs = 16});
+    EXPECT_TRUE(stage.ok()) << stage.status();
+    return *std::move(stage);
+  }
+  void LoseBack() {
+    back_ = nullptr;
+    back_stage_ = Load(num_cuts_ / 2, num_cuts_);
+    back_ = std::make_unique<FrameRunner>(*back_stage_, true, 0);
+  }
+  // The tokens [begin, end) of the text through both stages.
+  absl::StatusOr<std::vector<wire::TokenResult>> Send(int32_t begin, int32_t end,
+                                                      std::vector<int32_t> replaying = {}) {
+    wire::StageFrame frame;
+    frame.replaying = std::move(replaying);
+    for (int32_t i = begin; i < end; ++i) {
+      const bool last = frame.replaying.empty() && i + 1 == end;
+      frame.step.tokens.push_back({.sequence = 1,
+                                   .id = 5 + i,
+                                   .position = i,
+                                   .parent = i == begin ? model::kCommittedEnd : i - begin - 1,
+                                   .wanted = last ? Wanted::kSample : Wanted::kNothing});
+    }
+    const bool replays = !frame.replaying.empty();
+    const auto computes = [&](int32_t stage) {
+      return !replays || std::ranges::count(frame.replaying, stage) > 0;
+    };
+    auto front = front_->Run(frame, {replays, computes(0), computes(1)});
+    if (!front.ok()) return front.status();
+    frame.hidden = front->hidden;
+    auto back = back_->Run(frame, {replays, computes(1), false});
+    if (!back.ok()) return back.status();
+    return back->tokens;
+  }
+  static std::vector<wire::Commit::Sequence> Kept(int32_t length) {
+    wire::Commit::Sequence kept{.start = {}, .length = length};
+    kept.start.sequence = 1;
+    kept.start.sampling.temperature = 0;
+    kept.start.prompt_length = kPrompt;
+    kept.start.top_logprobs = 5;
+    return {kept};
+  }
+
+  model::ModelFile file_;
+  std::unique_ptr<kernels::Backend> backend_;
+  int32_t num_cuts_ = 0;
+  std::unique_ptr<model::DecoderStage> front_stage_, back_stage_;
+  std::unique_ptr<FrameRunner> front_, back_;
+};
+
+TEST_F(ReplayTest, ALostStageIsFilledFromKeptRowsToTheSameBits) {
+  ASSERT_TRUE(front_->Commit(Kept(0)).ok());
+  ASSERT_TRUE(back_->Commit(Kept(0)).ok());
+  ASSERT_TRUE(Send(0, kPrompt).ok());
+  const auto wanted = Send(kPrompt, kPrompt + 2);
+  ASSERT_TRUE(wanted.ok()) << wanted.status();
+
+  LoseBack();
+  const auto held = front_->Commit(Kept(kPrompt + 2));
+  ASSERT_TRUE(held.ok());
+  EXPECT_EQ(held->at(0).length, kPrompt + 2);
+  EXPECT_EQ(held->at(0).kept, kPrompt + 2);
+  ASSERT_TRUE(back_->Commit(Kept(kPrompt + 2)).ok());
+  ASSERT_TRUE(Send(0, 5, {1}).ok());
+  ASSERT_TRUE(Send(5, kPrompt - 1, {1}).ok());
+  // Both compute the prompt's last token again: the front drops what it has from there on.
+  ASSERT_TRUE(Send(kPrompt - 1, kPrompt, {0, 1}).ok());
+  const auto again = Send(kPrompt, kPrompt + 2);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->at(0).id, wanted->at(0).id);
+  ASSERT_EQ(again->at(0).logprobs.size(), wanted->at(0).logprobs.size());
+  for (size_t i = 0; i < wanted->at(0).logprobs.size(); ++i)
+    EXPECT_EQ(again->at(0).logprobs[i].logprob, wanted->at(0).logprobs[i].logprob);
+}
+
+TEST_F(ReplayTest, RowsThatAreNotKeptAreAnError) {
+  front_ = std::make_unique<FrameRunner>(*front_stage_, false, 0);
+  ASSERT_TRUE(front_->Commit(Kept(0)).ok());
+  ASSERT_TRUE(back_->Commit(Kept(0)).ok());
+  ASSERT_TRUE(Send(0, kPrompt).ok());
+  EXPECT_EQ(front_->Commit(Kept(kPrompt))->at(0).kept, 0);
+  LoseBack();
+  ASSERT_TRUE(back_->Commit(Kept(kPrompt)).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(Send(0, 5, {1}).status()));
+  EXPECT_TRUE(Send(0, 5, {0, 1}).ok());
 }
 
 }  // namespace

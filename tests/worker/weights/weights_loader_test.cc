@@ -110,7 +110,7 @@ class WeightsLoaderTest : public WeightsWorld {
     std::optional<absl::StatusOr<StageOutput>> output;
     for (const auto& runner : runners_) {
       output.reset();
-      runner->Run(frame, [&](absl::StatusOr<StageOutput> result) { output = std::move(result); });
+      runner->Run(frame, {}, [&](absl::StatusOr<StageOutput> result) { output = std::move(result); });
       time_.RunUntil([&] { return output.has_value(); }, absl::Minutes(1));
       if (!output) return absl::UnknownError("the stage does not answer");
       if (!output->ok()) return output->status();

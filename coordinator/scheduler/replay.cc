@@ -1,0 +1,91 @@
+// After a change of plan: what some stages have lost is computed again, by them alone where the
+// stages before them have kept the rows that they passed on.
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "coordinator/scheduler/instance_scheduler.h"
+
+namespace potluck::coordinator {
+
+void InstanceScheduler::Resume(Sequence& sequence, std::span<const wire::SequenceLength> by_stage,
+                               const OwnerOfBlock& owners) {
+  std::vector<int32_t> starts = ReplayStarts(sequence, by_stage);
+  const auto [least, most] = std::ranges::minmax(starts);
+  // What an older one computes again is then shared, rather than computed twice.
+  const auto owner = owners.find(sequence.blocks[least / kBlockPositions]);
+  const bool of_older = owner != owners.end() && owner->second != &sequence;
+  if (of_older || (most == least && least < kBlockPositions)) {
+    Preempt(sequence);
+    --counters_.preemptions;
+    return;
+  }
+  sequence.sent = least;
+  sequence.replay_end = std::ranges::max(by_stage, {}, &wire::SequenceLength::length).length;
+  sequence.replay_starts = std::move(starts);
+  ledger_.Cut(sequence.blocks, BlocksFor(least));
+}
+
+// A stage need not compute what it holds, if the stage after it does not compute it either, or can
+// have the rows that are kept.
+std::vector<int32_t> InstanceScheduler::ReplayStarts(
+    const Sequence& sequence, std::span<const wire::SequenceLength> by_stage) const {
+  std::vector<int32_t> starts(by_stage.size());
+  int32_t next = std::numeric_limits<int32_t>::max();  // nobody wants rows of the last stage
+  for (size_t stage = by_stage.size(); stage-- > 0;) {
+    // The last token goes again: what was sampled from it is not known.
+    const int32_t held = std::min(by_stage[stage].length, sequence.size() - 1);
+    const int32_t kept = std::min(held, by_stage[stage].kept);
+    int32_t start = held;
+    if (next < held) start = std::max(kept, next);
+    // Nobody writes into a block that others read.
+    if (start % kBlockPositions != 0 && ledger_.shared(sequence.blocks[start / kBlockPositions]))
+      start -= start % kBlockPositions;
+    if (start < by_stage[stage].length && !CanCutTo(sequence, start)) start = 0;
+    starts[stage] = next = start;
+  }
+  return starts;
+}
+
+bool InstanceScheduler::NotAllCompute(const Sequence& sequence) const {
+  return sequence.replaying() && std::ranges::max(sequence.replay_starts) > sequence.sent;
+}
+
+std::vector<int32_t> InstanceScheduler::ComputingStages(const Sequence& sequence) const {
+  std::vector<int32_t> stages(sequence.replay_starts.size());
+  std::iota(stages.begin(), stages.end(), 0);
+  std::erase_if(stages,
+                [&](int32_t stage) { return sequence.replay_starts[stage] > sequence.sent; });
+  return stages;
+}
+
+// Steps that not all stages compute carry nothing else, so they take turns with the others.
+bool InstanceScheduler::ReplayIsDue(const Load& load) const {
+  return !replaying_.empty() && load.chunk > 0 &&
+         (!replayed_last_ || (ready_.empty() && prefilling_.empty()));
+}
+
+void InstanceScheduler::AddReplays(const Load& load, wire::StageFrame& frame, StepInFlight& step) {
+  step.partial = true;
+  const bool suspect = replaying_.front()->step_errors > 0;
+  frame.replaying = ComputingStages(*replaying_.front());
+  int64_t budget = std::min(load.chunk, shape_.max_tokens);
+  for (Sequence* sequence : replaying_) {
+    const bool fits =
+        sequence->step_errors == 0 && !suspect && ComputingStages(*sequence) == frame.replaying;
+    if (sequence != replaying_.front() && !fits) continue;
+    // Until another stage joins in.
+    int32_t until = sequence->replay_end;
+    for (const int32_t start : sequence->replay_starts) {
+      if (start > sequence->sent) until = std::min(until, start);
+    }
+    const auto count = static_cast<int32_t>(std::min<int64_t>(budget, until - sequence->sent));
+    if (count == 0) break;
+    AddTokens(*sequence, count, frame, step);
+    step.prefill_tokens += count;
+    budget -= count;
+    try_admission_ = true;  // others may wait to share what is on its way now
+  }
+}
+
+}  // namespace potluck::coordinator
