@@ -1,6 +1,7 @@
 #include "cli/coordinator_process.h"
 
 #include <algorithm>
+#include <chrono>
 #include <future>
 #include <optional>
 #include <random>
@@ -35,6 +36,8 @@ namespace {
 
 constexpr char kStateName[] = "cluster.json";
 constexpr size_t kKeyBytes = 24;
+// How soon a wait of the main thread sees an interrupt.
+constexpr std::chrono::milliseconds kGlance(50);
 constexpr uint64_t kMostKeyBytes = 256, kMostStateBytes = uint64_t{16} << 20;
 
 absl::StatusOr<coordinator::ClusterState> ReadState(const StateFolder& folder) {
@@ -73,7 +76,9 @@ class CoordinatorProcess::Impl {
         random_(std::random_device()()) {}
 
   ~Impl() {
-    files_.reset();  // what it still reads is told to nobody
+    // What they still read and think of is told to nobody.
+    files_.reset();
+    thinking_.reset();
     logic_.RunAndWait([this] {
       http_.reset();
       server_.reset();
@@ -119,7 +124,7 @@ class CoordinatorProcess::Impl {
                  [loaded](const absl::Status& status) { loaded->set_value(status); });
     });
     std::future<absl::Status> result = loaded->get_future();
-    while (result.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+    while (result.wait_for(kGlance) != std::future_status::ready) {
       if (Interrupted()) return absl::CancelledError("stopped");
     }
     return result.get();
@@ -138,6 +143,26 @@ class CoordinatorProcess::Impl {
                    });
       });
     }
+  }
+
+  void Drain(absl::Duration timeout) {
+    auto ended = std::make_shared<std::promise<void>>();
+    logic_.Post([this, ended, timeout] {
+      const size_t running = api_->StopTaking([ended] { ended->set_value(); });
+      if (running == 0) return;
+      Log(LogLevel::kInfo, "stopping; running requests end first (Ctrl-C again: at once)",
+          {{"requests", running}, {"timeout", timeout}});
+    });
+    std::future<void> all = ended->get_future();
+    const absl::Time until = absl::Now() + timeout;
+    while (all.wait_for(kGlance) != std::future_status::ready && absl::Now() < until &&
+           !Interrupted())
+      continue;
+    logic_.RunAndWait([this] {
+      api_->EndAnswers(
+          absl::UnavailableError("the coordinator was stopped before the answer's "
+                                 "end: ask again when it is back"));
+    });
   }
 
   void SetOnReady(std::function<void()> ready) {
@@ -189,7 +214,7 @@ class CoordinatorProcess::Impl {
                                           weights_->AddManifest(model.manifest,
                                                                 model.manifest_bytes);
                                         }},
-        *coordinator_, *library_, logic_);
+        *coordinator_, *library_, logic_, *thinking_);
     coordinator_->SetObserver([this] { OnChanged(); });
     POTLUCK_ASSIGN_OR_RETURN(const wire::TlsIdentity identity,
                              authority_->MakeCoordinatorIdentity(absl::Now()));
@@ -240,6 +265,7 @@ class CoordinatorProcess::Impl {
   bool was_ready_ = false;
   ThreadExecutor logic_;
   std::unique_ptr<ThreadExecutor> files_ = std::make_unique<ThreadExecutor>();
+  std::unique_ptr<ThreadExecutor> thinking_ = std::make_unique<ThreadExecutor>();
   std::unique_ptr<wire::WeightsServer> weights_;
   std::unique_ptr<coordinator::Coordinator> coordinator_;
   std::unique_ptr<coordinator::ModelLibrary> library_;
@@ -263,6 +289,7 @@ absl::Status CoordinatorProcess::Load(const coordinator::LoadRequest& request) {
   return impl_->Load(request);
 }
 void CoordinatorProcess::LoadAgain(const std::vector<std::string>& but) { impl_->LoadAgain(but); }
+void CoordinatorProcess::Drain(absl::Duration timeout) { impl_->Drain(timeout); }
 void CoordinatorProcess::SetOnReady(std::function<void()> ready) {
   impl_->SetOnReady(std::move(ready));
 }

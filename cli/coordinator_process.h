@@ -39,6 +39,10 @@ class CoordinatorProcess {
   // Called, from another thread, when all models have become ready, each time.
   void SetOnReady(std::function<void()> ready);
 
+  // Takes no new requests, and blocks until the running ones have ended, `timeout` has passed, or
+  // an interrupt comes; those that are left end in an error.
+  void Drain(absl::Duration timeout);
+
   const std::vector<std::string>& http_addresses() const;
   const std::vector<std::string>& listen_addresses() const;
   const std::string& api_key() const;  // empty: none is asked for

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "cli/cluster_client.h"
 #include "cli/command.h"
+#include "cli/json_fields.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "partition/amounts.h"
@@ -27,33 +28,11 @@ struct StatusOptions {
   bool json = false;
 };
 
-std::string Text(const ordered_json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-double Number(const ordered_json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<double>() : 0;
-}
-
-int64_t Amount(const ordered_json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
-}
-
-const ordered_json& List(const ordered_json& object, const char* key) {
-  static const ordered_json none = ordered_json::array();
-  const auto found = object.find(key);
-  return found != object.end() && found->is_array() ? *found : none;
-}
-
 // "the loss of desk or pi4; not of nas"
 std::string Survival(const ordered_json& instance) {
   std::vector<std::string> survived, not_survived;
   for (const ordered_json& loss : List(instance, "losses")) {
-    const bool fine = loss.is_object() && loss.value("survived", false);
-    (fine ? survived : not_survived).push_back(Text(loss, "name"));
+    (Flag(loss, "survived") ? survived : not_survived).push_back(Text(loss, "name"));
   }
   if (survived.empty()) return not_survived.empty() ? "" : "no loss of a worker";
   std::string text = absl::StrCat("the loss of ", absl::StrJoin(survived, " or "));
@@ -78,10 +57,10 @@ void PrintInstance(const ordered_json& instance) {
                  partition::Bytes(Amount(stage, "weight_bytes")),
                  partition::Bytes(Amount(stage, "kv_bytes")));
   }
-  const ordered_json prediction = instance.value("prediction", ordered_json::object());
+  const ordered_json& prediction = Part(instance, "prediction");
   if (const double speed = Number(prediction, "decode_tokens_per_second"); speed > 0)
     absl::PrintF("  expected %s tokens/s for one stream\n", partition::Digits(speed));
-  const ordered_json requests = instance.value("requests", ordered_json::object());
+  const ordered_json& requests = Part(instance, "requests");
   absl::PrintF("  requests: %d running, %d waiting; %d tokens generated\n",
                Amount(requests, "running"), Amount(requests, "waiting"),
                Amount(instance, "generated_tokens"));
@@ -125,7 +104,7 @@ void Print(const ordered_json& cluster) {
   }
   if (List(cluster, "instances").empty()) absl::PrintF("\nno model is loaded\n");
   for (const ordered_json& instance : List(cluster, "instances")) PrintInstance(instance);
-  const ordered_json counters = cluster.value("counters", ordered_json::object());
+  const ordered_json& counters = Part(cluster, "counters");
   absl::PrintF("\nworkers lost %d, changes of plan %d, requests resumed %d\n",
                Amount(counters, "workers_lost"), Amount(counters, "replans"),
                Amount(counters, "requests_resumed"));

@@ -117,6 +117,23 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> StartWorker(WorkerProcessOptions 
   return WorkerProcess::Start(std::move(with), std::move(identity), {});
 }
 
+// What the command line names, then what an earlier life had. Until an interrupt.
+absl::Status LoadModels(const UpOptions& options, CoordinatorProcess& coordinator) {
+  std::vector<std::string> paths;
+  for (const std::string& model : options.models) {
+    POTLUCK_ASSIGN_OR_RETURN(const std::string path,
+                             FindModel({.model = model, .models_dir = options.models_dir}));
+    coordinator::LoadRequest request = options.load;
+    request.model = path;
+    paths.push_back(path);
+    const absl::Status status = coordinator.Load(request);
+    if (absl::IsCancelled(status)) return absl::OkStatus();
+    POTLUCK_RETURN_IF_ERROR(status);
+  }
+  coordinator.LoadAgain(paths);
+  return absl::OkStatus();
+}
+
 absl::Status RunUp(const UpOptions& options) {
   POTLUCK_RETURN_IF_ERROR(StartLog(options.worker));
   POTLUCK_ASSIGN_OR_RETURN(const CoordinatorProcessOptions with, CoordinatorOptionsOf(options));
@@ -136,19 +153,10 @@ absl::Status RunUp(const UpOptions& options) {
     POTLUCK_ASSIGN_OR_RETURN(worker,
                              StartWorker(std::move(worker_options), *coordinator, worker_state));
   }
-  std::vector<std::string> paths;
-  for (const std::string& model : options.models) {
-    POTLUCK_ASSIGN_OR_RETURN(const std::string path,
-                             FindModel({.model = model, .models_dir = options.models_dir}));
-    coordinator::LoadRequest request = options.load;
-    request.model = path;
-    paths.push_back(path);
-    const absl::Status status = coordinator->Load(request);
-    if (absl::IsCancelled(status)) return absl::OkStatus();
-    POTLUCK_RETURN_IF_ERROR(status);
-  }
-  coordinator->LoadAgain(paths);
+  POTLUCK_RETURN_IF_ERROR(LoadModels(options, *coordinator));
   while (!WaitForInterrupt(absl::Hours(1))) continue;
+  ClearInterrupt();
+  coordinator->Drain(absl::Seconds(options.worker.drain_seconds));
   return absl::OkStatus();
 }
 

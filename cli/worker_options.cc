@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -39,7 +41,9 @@ void AddWorkerFlags(CLI::App& command, WorkerFlags& flags) {
                      "Fetched weights (default: $XDG_CACHE_HOME/potluck)");
   command
       .add_option("--drain-timeout", flags.drain_seconds,
-                  "Seconds that a leaving worker waits for its layers to move")
+                  "Seconds that who is told to stop goes on: a worker until its layers have moved, "
+                  "a coordinator until running answers have ended")
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}}))
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
   command.add_option("--log-level", flags.log_level, "debug, info, warning or error")

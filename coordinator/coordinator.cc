@@ -115,6 +115,12 @@ void Coordinator::Cancel(const RequestId& request) {
   hosted->instance.Cancel(request.sequence);
 }
 
+void Coordinator::Stop(const RequestId& request) {
+  Hosted* hosted = Find(request.instance);
+  if (hosted != nullptr && hosted->requests.contains(request.sequence))
+    hosted->instance.Stop(request.sequence);
+}
+
 void Coordinator::SetReaderPaused(const RequestId& request, bool paused) {
   Hosted* hosted = Find(request.instance);
   if (hosted != nullptr && hosted->requests.contains(request.sequence))
@@ -384,10 +390,10 @@ partition::ClusterProfile Coordinator::ProfileFor(const Hosted& hosted) const {
   return profile;
 }
 
-partition::Occupancy Coordinator::OccupiedByOthers(const Hosted& hosted) const {
+partition::Occupancy Coordinator::OccupiedByOthers(const Hosted* hosted) const {
   partition::Occupancy occupancy;
   for (const auto& [id, other] : instances_) {
-    if (other.get() == &hosted) continue;
+    if (other.get() == hosted) continue;
     const Instance& instance = other->instance;
     if (instance.target() != nullptr)
       partition::Occupy(WishOf(*other), instance.target()->plan.placements(), occupancy);
@@ -422,7 +428,7 @@ void Coordinator::Plan(Hosted& hosted) {
     PlanSoon(until - now());
     return;
   }
-  absl::StatusOr<partition::InstancePlan> plan = MakePlan(hosted);
+  absl::StatusOr<partition::InstancePlan> plan = Answer(QuestionOf(hosted));
   if (!plan.ok()) {
     if (!instance.serving()) CannotPlan(hosted, plan.status());
     return;
@@ -440,21 +446,23 @@ void Coordinator::Plan(Hosted& hosted) {
   Changed();
 }
 
-absl::StatusOr<partition::InstancePlan> Coordinator::MakePlan(const Hosted& hosted) const {
-  const partition::ClusterProfile profile = ProfileFor(hosted);
-  const partition::Occupancy others = OccupiedByOthers(hosted);
-  partition::InstanceWish wish = WishOf(hosted);
-  if (!hosted.instance.serving() && !wish.previous.empty()) {
-    // Nothing moves where all are still there, or are back, with their weights and perhaps their
-    // KV.
-    partition::InstanceWish again = wish;
-    again.layers.clear();
-    for (const partition::Placement& placement : wish.previous)
-      again.layers.push_back({placement.device_id, placement.first, placement.end - 1});
-    auto plan = partition::PlanInstance(profile, again, others);
-    if (plan.ok() && plan->placements() == wish.previous) return plan;
-  }
-  return partition::PlanInstance(profile, wish, others);
+PlanQuestion Coordinator::QuestionOf(const Hosted& hosted) const {
+  // Nothing moves where all are still there, or are back.
+  return {.cluster = ProfileFor(hosted),
+          .wish = WishOf(hosted),
+          .others = OccupiedByOthers(&hosted),
+          .as_before = !hosted.instance.serving()};
+}
+
+absl::StatusOr<PlanQuestion> Coordinator::QuestionOf(model::InstanceId instance) const {
+  const Hosted* hosted = Find(instance);
+  if (hosted == nullptr)
+    return absl::NotFoundError(absl::StrCat("there is no instance ", instance));
+  return QuestionOf(*hosted);
+}
+
+PlanQuestion Coordinator::QuestionFor(partition::InstanceWish wish) const {
+  return {.cluster = Profile(), .wish = std::move(wish), .others = OccupiedByOthers(nullptr)};
 }
 
 void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {

@@ -18,6 +18,7 @@
 #include "common/executor.h"
 #include "coordinator/instance/instance.h"
 #include "coordinator/membership/membership.h"
+#include "coordinator/plan_question.h"
 #include "partition/plan.h"
 #include "partition/planner.h"
 #include "wire/link.h"
@@ -77,6 +78,8 @@ class Coordinator final : public wire::LinkAcceptor,
   absl::StatusOr<RequestId> Submit(model::InstanceId instance, SequenceRequest request,
                                    RequestEvents& events);
   void Cancel(const RequestId& request);
+  // Its answer is complete: OnFinished follows, and what was computed is kept for a next turn.
+  void Stop(const RequestId& request);
   void SetReaderPaused(const RequestId& request, bool paused);
 
   absl::Status SetDrained(const wire::WorkerId& worker, bool drained);
@@ -90,6 +93,10 @@ class Coordinator final : public wire::LinkAcceptor,
   absl::Status TroubleOf(model::InstanceId instance) const;
   // As the planner sees the cluster now.
   partition::ClusterProfile Profile() const;
+  // What it would ask the planner now: for one that is loaded (NotFound where it is not), and for
+  // another one beside all of them.
+  absl::StatusOr<PlanQuestion> QuestionOf(model::InstanceId instance) const;
+  PlanQuestion QuestionFor(partition::InstanceWish wish) const;
   // Called in a task after something of what these tell has changed.
   void SetObserver(std::function<void()> changed) { changed_ = std::move(changed); }
 
@@ -138,10 +145,11 @@ class Coordinator final : public wire::LinkAcceptor,
   std::string Urgency(const Hosted& hosted) const;
   // Until when a first plan waits for workers that are not here; the past where it need not.
   absl::Duration WaitsUntil(const Hosted& hosted) const;
-  partition::Occupancy OccupiedByOthers(const Hosted& hosted) const;
+  // `hosted` may be null.
+  partition::Occupancy OccupiedByOthers(const Hosted* hosted) const;
   partition::ClusterProfile ProfileFor(const Hosted& hosted) const;
   partition::InstanceWish WishOf(const Hosted& hosted) const;
-  absl::StatusOr<partition::InstancePlan> MakePlan(const Hosted& hosted) const;
+  PlanQuestion QuestionOf(const Hosted& hosted) const;
   void CannotPlan(Hosted& hosted, const absl::Status& why);
   void KeepCopies(const Hosted& hosted);
   void LetGo();

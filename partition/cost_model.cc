@@ -159,8 +159,14 @@ double CostModel::IdBytes(const StepWork& work) const {
   return static_cast<double>(work.tokens) * kIdBytesPerToken;
 }
 
-int64_t CostModel::depth() const { return std::min(kMostDepth, wish_.context_length / 2); }
-int64_t CostModel::prompt_tokens() const { return std::min(kPromptTokens, wish_.context_length); }
+int64_t CostModel::depth() const {
+  return wish_.depth > 0 ? std::min(wish_.depth, wish_.context_length)
+                         : std::min(kMostDepth, wish_.context_length / 2);
+}
+int64_t CostModel::prompt_tokens() const {
+  return std::min(wish_.prompt_tokens > 0 ? wish_.prompt_tokens : kPromptTokens,
+                  wish_.context_length);
+}
 int64_t CostModel::chunk_tokens() const { return std::min(wish_.max_step_tokens, prompt_tokens()); }
 
 int64_t CostModel::InFlight(int64_t stages) const { return std::min(wish_.parallel, stages); }

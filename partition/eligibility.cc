@@ -68,7 +68,7 @@ Eligibility EligibleDevices(const ClusterProfile& cluster, const InstanceWish& w
     if (reason.empty()) {
       willing.push_back(i);
     } else {
-      result.left_out.push_back({device.id, device.name, reason});
+      result.left_out.push_back({device.id, device.worker_id, device.name, reason});
     }
   }
   const CostModel model(cluster, wish, others, willing);
@@ -81,7 +81,7 @@ Eligibility EligibleDevices(const ClusterProfile& cluster, const InstanceWish& w
     }
     const DeviceProfile& device = model.device(number);
     result.left_out.push_back(
-        {device.id, device.name,
+        {device.id, device.worker_id, device.name,
          absl::StrCat("it may give ", Bytes(capacity), " (80% of ", Bytes(device.free_memory_bytes),
                       " free, less what its owner keeps and other models hold), and a single layer "
                       "with its buffers needs ",

@@ -50,6 +50,8 @@ struct InstanceWish {
   // other instances are planned, and moving a layer counts.
   std::vector<Placement> previous;
   std::vector<CachedLayers> cached;
+  // What speeds are told for; 0: cost_model.h's.
+  int64_t prompt_tokens = 0, depth = 0;
 };
 
 struct Standby {
@@ -88,7 +90,7 @@ struct Prediction {
 };
 
 struct LeftOut {
-  std::string device_id, name;
+  std::string device_id, worker_id, name;
   std::string reason;
 };
 

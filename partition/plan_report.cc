@@ -120,7 +120,8 @@ std::vector<LeftOut> LeftOutOf(const PlanFacts& facts) {
   for (int number = 0; number < facts.model.num_devices(); ++number) {
     if (used.contains(number)) continue;
     const DeviceProfile& device = facts.model.device(number);
-    left_out.push_back({device.id, device.name, ReasonAgainst(facts, number, speed)});
+    left_out.push_back(
+        {device.id, device.worker_id, device.name, ReasonAgainst(facts, number, speed)});
   }
   std::ranges::sort(left_out, {}, &LeftOut::device_id);
   return left_out;

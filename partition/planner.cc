@@ -79,6 +79,8 @@ absl::Status CheckWish(const InstanceWish& wish) {
       CheckNumber(wish.parallel, 1, kMostParallel, "the number of parallel sequences"));
   POTLUCK_RETURN_IF_ERROR(
       CheckNumber(wish.max_step_tokens, 1, kMostStepTokens, "the largest step"));
+  POTLUCK_RETURN_IF_ERROR(CheckNumber(wish.prompt_tokens, 0, kMostContext, "the prompt's length"));
+  POTLUCK_RETURN_IF_ERROR(CheckNumber(wish.depth, 0, kMostContext, "the depth"));
   POTLUCK_RETURN_IF_ERROR(CheckNumber(wish.copies, 1, kMostCopies, "the number of copies"));
   if (wish.model.context_length > 0 && wish.context_length > wish.model.context_length) {
     return absl::InvalidArgumentError(

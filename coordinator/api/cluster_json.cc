@@ -9,12 +9,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-const char* StateOf(const Instance& instance) {
-  if (instance.ready()) return instance.target() == nullptr ? "ready" : "changing";
-  if (instance.target() != nullptr) return "loading";
-  return instance.serving() ? "starting" : "waiting";
-}
-
 ordered_json StagesJson(const Pipeline& pipeline, const Membership& membership) {
   ordered_json stages = ordered_json::array();
   for (const partition::StagePlan& stage : pipeline.plan.stages) {
@@ -111,6 +105,12 @@ ordered_json WorkerJson(const Member& member, absl::Duration now) {
 }
 
 }  // namespace
+
+const char* StateOf(const Instance& instance) {
+  if (instance.ready()) return instance.target() == nullptr ? "ready" : "changing";
+  if (instance.target() != nullptr) return "loading";
+  return instance.serving() ? "starting" : "waiting";
+}
 
 ordered_json ClusterJson(const Coordinator& coordinator, absl::Duration now) {
   int64_t resumed = 0;

@@ -9,5 +9,7 @@ namespace potluck::coordinator {
 
 // {"cluster", "version", "term", "instances", "workers", "counters"}: docs/cli.md describes it.
 nlohmann::ordered_json ClusterJson(const Coordinator& coordinator, absl::Duration now);
+// "ready", "changing", "loading", "starting" or "waiting".
+const char* StateOf(const Instance& instance);
 
 }  // namespace potluck::coordinator

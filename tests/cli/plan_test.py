@@ -74,9 +74,15 @@ class Plan(ProgramTest):
         self.fails("plan", DEMO, "--cluster", self.file({"devices": []}), says="no device may take a layer")
 
     def test_wrong_usage(self):
-        self.misused("plan", says="MODEL")
-        self.misused("plan", DEMO, says=("--cluster FILE.json", "potluck status"))
         home = self.file(cluster(device("desk")))
+        self.misused("plan", "--cluster", home, says="MODEL")
+        self.misused("plan", DEMO, "--cluster", home, "--check", says=("--check measures", "that runs"))
+        nobody = ("--url", "http://127.0.0.1:1")
+        self.misused("plan", *nobody, "--spread", says="MODEL")
+        self.misused("plan", DEMO, *nobody, "--spread", "--check", says="as it is")
+        self.misused("plan", DEMO, *nobody, "--objective", "latency", says="--cluster")
+        for flags in ((), (DEMO,), (DEMO, "--spread"), ("--check",), ("--json",)):
+            self.fails("plan", *flags, *nobody, says=("no answer from http://127.0.0.1:1", "potluck up", "--url"))
         for flags in (("--ctx", "0"), ("--parallel", "0"), ("--parallel", "9999"), ("--kv-type", "q4"),
                       ("--objective", "cheap"), ("--layers", "desk"), ("--layers", "desk=3-1"), ("--copies", "0")):
             with self.subTest(flags=flags):

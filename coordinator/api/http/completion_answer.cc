@@ -67,7 +67,7 @@ void CompletionAnswer::KeepAlive() {
 
 void CompletionAnswer::OnToken(model::TokenId token,
                                const std::vector<model::TokenLogprob>& logprobs) {
-  if (over_) return;
+  if (over_ || text_.stopped()) return;
   ++generated_tokens_;
   if (asked_.top_logprobs >= 0) unsent_.push_back({token, logprobs});
   const std::string text = text_.Feed(token);
@@ -76,19 +76,18 @@ void CompletionAnswer::OnToken(model::TokenId token,
   } else {
     whole_ += text;
   }
-  if (text_.stopped()) {
-    coordinator_.Cancel(*id_);
-    Finish("stop");
-  }
+  if (text_.stopped()) coordinator_.Stop(*id_);
 }
 
 void CompletionAnswer::OnFinished(const SchedulerEvent& end) {
   cached_tokens_ = end.cached_tokens;
-  if (!over_) Finish(end.reason == model::FinishReason::kLength ? "length" : "stop");
+  const bool cut_off = end.reason == model::FinishReason::kLength && !text_.stopped();
+  if (!over_) Finish(cut_off ? "length" : "stop");
 }
 
 void CompletionAnswer::OnFailed(const absl::Status& why) {
   if (over_) return;
+  if (text_.stopped()) return Finish("stop");  // nothing that was still to come
   if (streaming_) {
     SendChunk(ErrorJson(why));
     exchange_->End();
@@ -96,6 +95,12 @@ void CompletionAnswer::OnFailed(const absl::Status& why) {
     RespondError(*exchange_, why);
   }
   End();
+}
+
+void CompletionAnswer::GiveUp(const absl::Status& why) {
+  if (over_) return;
+  if (id_.has_value()) coordinator_.Cancel(*id_);
+  OnFailed(why);
 }
 
 void CompletionAnswer::Gone() {

@@ -36,6 +36,8 @@ class CompletionAnswer final : public RequestEvents {
 
   // Submits it, or answers with an error.
   void Start(model::InstanceId instance, SequenceRequest request);
+  // Ends it with an error, if it has not ended.
+  void GiveUp(const absl::Status& why);
 
   void OnToken(model::TokenId token, const std::vector<model::TokenLogprob>& logprobs) override;
   void OnFinished(const SchedulerEvent& end) override;

@@ -180,6 +180,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
   POTLUCK_RETURN_IF_ERROR(
       ReadInt(body, limit, -1, std::numeric_limits<int32_t>::max(), request.max_tokens));
   POTLUCK_RETURN_IF_ERROR(ReadBool(body, "stream", request.stream));
+  POTLUCK_RETURN_IF_ERROR(ReadBool(body, "ignore_eos", request.ignore_eos));
   if (const Json* options = FindKey(body, "stream_options")) {
     POTLUCK_RETURN_IF_ERROR(ReadBool(*options, "include_usage", request.include_usage));
   }

@@ -1,5 +1,6 @@
 // What a client asks for at /v1/completions and /v1/chat/completions: JSON to plain data. Fields
-// have OpenAI's names; those beyond OpenAI's (top_k, min_p, repeat_penalty) llama-server's.
+// have OpenAI's names; those beyond OpenAI's (top_k, min_p, repeat_penalty, ignore_eos)
+// llama-server's.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,7 @@ struct CompletionRequest {
   int top_logprobs = -1;  // -1: none
   bool stream = false;
   bool include_usage = false;
+  bool ignore_eos = false;  // no end token ends it
 };
 
 enum class CompletionKind : uint8_t { kText, kChat };

@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "coordinator/api/cluster_json.h"
+#include "coordinator/api/http/plan_answers.h"
 #include "coordinator/api/http/replies.h"
 #include "model/bounded_json.h"
 #include "partition/layer_wishes.h"
@@ -19,6 +20,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr size_t kMostAnswers = 4096;
+constexpr char kStopping[] = "this coordinator is being stopped: ask again when it is back";
 
 // In the same time for any two texts of one length.
 bool SameSecret(std::string_view a, std::string_view b) {
@@ -38,16 +40,33 @@ std::string_view KeyOf(const HttpRequest& request) {
   return request.Header("api-key");
 }
 
-bool IsCommand(const HttpRequest& request) { return request.path.rfind("/cluster/", 0) == 0; }
+// Planning for any file says what files there are.
+bool IsCommand(const HttpRequest& request) {
+  return request.method != "GET" && request.path.starts_with("/cluster/");
+}
+
+// All but the model.
+absl::StatusOr<partition::InstanceWish> WishOf(const LoadRequest& request) {
+  partition::InstanceWish wish;
+  wish.context_length = request.context_length;
+  wish.parallel = request.parallel;
+  wish.kv_dtype = request.kv_dtype;
+  wish.spread = request.spread;
+  wish.copies = request.copies;
+  if (request.layers.empty()) return wish;
+  POTLUCK_ASSIGN_OR_RETURN(wish.layers, partition::ParseLayerWishes(request.layers));
+  return wish;
+}
 
 }  // namespace
 
 HttpApi::HttpApi(HttpApiOptions options, Coordinator& coordinator, ModelLibrary& library,
-                 Executor& executor)
+                 Executor& executor, Executor& thinking)
     : options_(std::move(options)),
       coordinator_(coordinator),
       library_(library),
-      executor_(executor) {}
+      executor_(executor),
+      thinking_(thinking) {}
 
 HttpApi::~HttpApi() = default;
 
@@ -55,6 +74,8 @@ const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
   static const std::map<std::string, Route> routes = {
       {"GET /health", &HttpApi::Health},
       {"GET /cluster", &HttpApi::Cluster},
+      {"GET /cluster/plan", &HttpApi::Plans},
+      {"POST /cluster/plan", &HttpApi::Foresee},
       {"GET /v1/models", &HttpApi::Models},
       {"POST /v1/completions", &HttpApi::TextCompletion},
       {"POST /v1/chat/completions", &HttpApi::ChatCompletion},
@@ -115,6 +136,7 @@ bool HttpApi::ready() const {
 }
 
 void HttpApi::Health(std::shared_ptr<HttpExchange> exchange) {
+  if (stopping_) return RespondError(*exchange, absl::UnavailableError(kStopping));
   if (ready()) {
     RespondJson(*exchange, {{"status", "ok"}});
     return;
@@ -131,6 +153,30 @@ void HttpApi::Cluster(std::shared_ptr<HttpExchange> exchange) {
   RespondJson(*exchange, ClusterJson(coordinator_, executor_.clock().SinceStart()));
 }
 
+void HttpApi::Plans(std::shared_ptr<HttpExchange> exchange) {
+  const auto asked = ParsePlansAsked(exchange->request().query);
+  if (!asked.ok()) return RespondError(*exchange, asked.status());
+  std::vector<model::InstanceId> instances;
+  for (const auto& [id, served] : served_) {
+    if (asked->model.empty() || served.model->name == asked->model ||
+        served.request.model == asked->model)
+      instances.push_back(id);
+  }
+  if (instances.empty() && !asked->model.empty())
+    return RespondError(*exchange, ModelNamed(asked->model).status());
+  AnswerPlans(coordinator_, instances, *asked, thinking_, std::move(exchange));
+}
+
+void HttpApi::Foresee(std::shared_ptr<HttpExchange> exchange) {
+  const auto request = ParseLoadRequest(exchange->request().body);
+  if (!request.ok()) return RespondError(*exchange, request.status());
+  const auto path = options_.find_model(request->model);
+  if (!path.ok()) return RespondError(*exchange, path.status());
+  auto wish = WishOf(*request);
+  if (!wish.ok()) return RespondError(*exchange, wish.status());
+  AnswerForesight(coordinator_, *std::move(wish), *path, thinking_, std::move(exchange));
+}
+
 void HttpApi::Models(std::shared_ptr<HttpExchange> exchange) {
   ordered_json data = ordered_json::array();
   for (const auto& [id, served] : served_) {
@@ -138,7 +184,7 @@ void HttpApi::Models(std::shared_ptr<HttpExchange> exchange) {
     if (std::ranges::any_of(data, same)) continue;
     data.push_back({{"id", served.model->name},
                     {"object", "model"},
-                    {"created", options_.unix_time()},
+                    {"created", served.loaded_at},
                     {"owned_by", "potluck"},
                     {"meta", {{"has_chat_template", served.model->text.has_chat_template()}}}});
   }
@@ -194,12 +240,13 @@ absl::StatusOr<SequenceRequest> HttpApi::Encode(const CompletionRequest& asked,
   }
   request.sampling = asked.sampling.Over(model.text.default_sampling(), options_.random());
   request.max_tokens = asked.max_tokens;
-  request.end_tokens = model.end_tokens;
+  if (!asked.ignore_eos) request.end_tokens = model.end_tokens;
   request.top_logprobs = asked.top_logprobs;
   return request;
 }
 
 void HttpApi::Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind kind) {
+  if (stopping_) return RespondError(*exchange, absl::UnavailableError(kStopping));
   auto asked = ParseCompletionRequest(exchange->request().body, kind);
   if (!asked.ok()) return RespondError(*exchange, asked.status());
   auto served = ModelNamed(asked->model);
@@ -217,7 +264,9 @@ void HttpApi::Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind ki
   // It ends in the midst of its own calls.
   const auto ended = [this, number] {
     executor_.Post([this, alive = std::weak_ptr(alive_), number] {
-      if (!alive.expired()) answers_.erase(number);
+      if (alive.expired()) return;
+      answers_.erase(number);
+      TellIfAllEnded();
     });
   };
   auto answer =
@@ -226,6 +275,21 @@ void HttpApi::Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind ki
   CompletionAnswer& started = *answer;
   answers_.emplace(number, std::move(answer));
   started.Start(served->instance, *std::move(request));
+}
+
+size_t HttpApi::StopTaking(std::function<void()> ended) {
+  stopping_ = true;
+  all_ended_ = std::move(ended);
+  TellIfAllEnded();
+  return answers_.size();
+}
+
+void HttpApi::TellIfAllEnded() {
+  if (answers_.empty() && all_ended_) std::exchange(all_ended_, nullptr)();
+}
+
+void HttpApi::EndAnswers(const absl::Status& why) {
+  for (const auto& [number, answer] : answers_) answer->GiveUp(why);
 }
 
 // --- Commands ------------------------------------------------------------------------------------
@@ -258,43 +322,32 @@ void HttpApi::Load(LoadRequest request, std::vector<partition::Placement> previo
   auto path = options_.find_model(request.model);
   if (!path.ok()) return done(path.status());
   request.model = *path;
-  partition::LayerWishes wishes;
-  if (!request.layers.empty()) {
-    auto layers = partition::ParseLayerWishes(request.layers);
-    if (!layers.ok()) return done(layers.status());
-    wishes = *std::move(layers);
-  }
+  const auto wished = WishOf(request);
+  if (!wished.ok()) return done(wished.status());
   ++num_opening_;
-  library_.Open(*path, [this, alive = std::weak_ptr(alive_), request = std::move(request),
-                        wishes = std::move(wishes), previous = std::move(previous),
-                        done = std::move(done)](auto opened) {
-    if (alive.expired()) return;
-    --num_opening_;
-    if (!opened.ok()) return done(opened.status());
-    const std::shared_ptr<const ServedModel> model = *std::move(opened);
-    if (options_.opened) options_.opened(*model);
-    partition::InstanceWish wish;
-    wish.model = model->shape;
-    wish.context_length = request.context_length;
-    wish.parallel = request.parallel;
-    wish.kv_dtype = request.kv_dtype;
-    wish.spread = request.spread;
-    wish.layers = wishes;
-    wish.copies = request.copies;
-    wish.previous = previous;
-    InstanceModel instance;
-    instance.name = model->name;
-    instance.manifest = model->manifest.bytes;
-    instance.kv_dtype = request.kv_dtype;
-    instance.max_step_tokens = wish.max_step_tokens;
-    instance.windowed = model->window > 0;
-    instance.scheduled.vocab_size = model->vocab_size;
-    instance.scheduled.window = model->window;
-    instance.scheduled.context_length = model->shape.context_length;
-    const auto id = coordinator_.Load(std::move(instance), std::move(wish));
-    if (id.ok()) served_[*id] = {model, *id, request, previous};
-    done(id.status());
-  });
+  library_.Open(*path,
+                [this, alive = std::weak_ptr(alive_), request = std::move(request), wish = *wished,
+                 previous = std::move(previous), done = std::move(done)](auto opened) mutable {
+                  if (alive.expired()) return;
+                  --num_opening_;
+                  if (!opened.ok()) return done(opened.status());
+                  const std::shared_ptr<const ServedModel> model = *std::move(opened);
+                  if (options_.opened) options_.opened(*model);
+                  wish.model = model->shape;
+                  wish.previous = previous;
+                  InstanceModel instance;
+                  instance.name = model->name;
+                  instance.manifest = model->manifest.bytes;
+                  instance.kv_dtype = request.kv_dtype;
+                  instance.max_step_tokens = wish.max_step_tokens;
+                  instance.windowed = model->window > 0;
+                  instance.scheduled.vocab_size = model->vocab_size;
+                  instance.scheduled.window = model->window;
+                  instance.scheduled.context_length = model->shape.context_length;
+                  const auto id = coordinator_.Load(std::move(instance), std::move(wish));
+                  if (id.ok()) served_[*id] = {model, *id, request, previous, options_.unix_time()};
+                  done(id.status());
+                });
 }
 
 void HttpApi::LoadModel(std::shared_ptr<HttpExchange> exchange) {

@@ -3,6 +3,7 @@
 //
 //   GET  /health                                    200, or 503 until every model is ready
 //   GET  /cluster                                   cluster_json.h
+//   GET, POST /cluster/plan                         plan_answers.h
 //   GET  /v1/models
 //   POST /v1/completions, /v1/chat/completions      completion_request.h
 //   POST /cluster/load                              load_request.h
@@ -43,9 +44,10 @@ struct HttpApiOptions {
 // Single-threaded: lives on the coordinator's executor.
 class HttpApi {
  public:
-  // All must outlive the object.
+  // All must outlive the object. `thinking` is where plans are made that somebody only wants to
+  // know.
   HttpApi(HttpApiOptions options, Coordinator& coordinator, ModelLibrary& library,
-          Executor& executor);
+          Executor& executor, Executor& thinking);
   ~HttpApi();
 
   void Handle(std::shared_ptr<HttpExchange> exchange);
@@ -62,12 +64,19 @@ class HttpApi {
   // Models that are still being opened do not count as ready.
   bool ready() const;
 
+  // From now on new requests for answers get 503. Returns how many answers are under way, and calls
+  // `ended` once when there is none any more, perhaps at once.
+  size_t StopTaking(std::function<void()> ended);
+  // Answers that are under way end in this error.
+  void EndAnswers(const absl::Status& why);
+
  private:
   struct Served {
     std::shared_ptr<const ServedModel> model;
     model::InstanceId instance = 0;
     LoadRequest request;  // its model is a path
     std::vector<partition::Placement> previous;
+    int64_t loaded_at = 0;  // Unix time
   };
   using Route = void (HttpApi::*)(std::shared_ptr<HttpExchange>);
   static const std::map<std::string, Route>& Routes();
@@ -75,6 +84,8 @@ class HttpApi {
   absl::Status CheckAccess(const HttpRequest& request) const;
   void Health(std::shared_ptr<HttpExchange> exchange);
   void Cluster(std::shared_ptr<HttpExchange> exchange);
+  void Plans(std::shared_ptr<HttpExchange> exchange);
+  void Foresee(std::shared_ptr<HttpExchange> exchange);
   void Models(std::shared_ptr<HttpExchange> exchange);
   void TextCompletion(std::shared_ptr<HttpExchange> exchange);
   void ChatCompletion(std::shared_ptr<HttpExchange> exchange);
@@ -89,16 +100,20 @@ class HttpApi {
   absl::StatusOr<SequenceRequest> Encode(const CompletionRequest& asked,
                                          const ServedModel& model) const;
   absl::StatusOr<wire::WorkerId> WorkerNamed(const HttpRequest& request) const;
+  void TellIfAllEnded();
   void AnswerDone(HttpExchange& exchange, const absl::Status& status);
 
   const HttpApiOptions options_;
   Coordinator& coordinator_;
   ModelLibrary& library_;
   Executor& executor_;
+  Executor& thinking_;
   std::map<model::InstanceId, Served> served_;
   int num_opening_ = 0;
   uint64_t next_answer_ = 1;
   std::map<uint64_t, std::unique_ptr<CompletionAnswer>> answers_;
+  bool stopping_ = false;            // no new ones are taken
+  std::function<void()> all_ended_;  // to be told
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -130,6 +130,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
     error_code ignored;
     stream_.socket().close(ignored);
   }
+  // What has been answered still reaches a client that reads; nothing else is waited for.
+  void CloseAfterAnswer() {
+    if (!answered_ || !writing_) return Break();
+    closing_.emplace(shared_->io, kLinger);
+    closing_->async_wait([weak = weak_from_this()](error_code error) {
+      const auto self = weak.lock();
+      if (!error && self) self->Break();
+    });
+  }
   bool keep_alive() const { return keep_alive_; }
 
  private:
@@ -156,6 +165,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool keep_alive_ = false;
   bool writing_ = false;
   bool answered_ = false;
+  std::optional<asio::steady_timer> closing_;  // runs where the server ends before the answer
   std::deque<std::string> queue_;
   std::array<char, 4096> discarded_;
   std::weak_ptr<Exchange> exchange_;  // of the request that is being answered
@@ -375,6 +385,10 @@ void Connection::WriteNext() {
 
 void Connection::AfterAnswer() {
   exchange_.reset();
+  if (closing_) {
+    closing_.reset();
+    return Break();
+  }
   error_code ignored;
   stream_.socket().cancel(ignored);
   if (keep_alive_ && stream_.socket().is_open()) return ReadRequest();
@@ -396,12 +410,13 @@ class BeastServer final : public HttpServer {
       : shared_(std::make_shared<Shared>(options, executor, std::move(handler))) {}
 
   ~BeastServer() override {
-    // With every socket closed the io thread has nothing left to do and ends.
+    // With every socket closed, the last after kLinger, the io thread has nothing left to do and
+    // ends.
     asio::post(shared_->io, [this]() {
       error_code ignored;
       for (auto& acceptor : acceptors_) acceptor->close(ignored);
       for (const auto& weak : connections_) {
-        if (auto connection = weak.lock()) connection->Break();
+        if (auto connection = weak.lock()) connection->CloseAfterAnswer();
       }
     });
     if (thread_.joinable()) thread_.join();

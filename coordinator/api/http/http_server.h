@@ -79,7 +79,8 @@ class HttpServer {
   // to do), PermissionDenied. The executor must outlive the server.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpServerOptions& options,
                                                            Executor& executor, Handler handler);
-  // Closes everything and waits for the thread.
+  // Closes everything and waits for the thread. Answers that are whole are sent first, to clients
+  // that read them within two seconds.
   virtual ~HttpServer() = default;
   // Where it listens, with the ports that were chosen for port 0.
   virtual const std::vector<std::string>& addresses() const = 0;

@@ -22,6 +22,7 @@ TEST(CompletionRequest, TakesDefaults) {
   EXPECT_EQ(request->max_tokens, -1);
   EXPECT_EQ(request->top_logprobs, -1);
   EXPECT_FALSE(request->stream);
+  EXPECT_FALSE(request->ignore_eos);
   EXPECT_FALSE(request->sampling.temperature.has_value());
   EXPECT_FALSE(request->sampling.seed.has_value());
 }
@@ -31,7 +32,7 @@ TEST(CompletionRequest, ReadsEveryField) {
       R"({"model": "demo", "prompt": [1, 2, 3], "temperature": 0.5, "top_p": 1, "min_p": 0,
           "repeat_penalty": 1.1, "presence_penalty": -2, "frequency_penalty": 2, "top_k": 40,
           "seed": 18446744073709551615, "logit_bias": {"7": -100}, "stop": ["a", "b"],
-          "logprobs": 5, "max_tokens": 0, "stream": true,
+          "logprobs": 5, "max_tokens": 0, "stream": true, "ignore_eos": true,
           "stream_options": {"include_usage": true}, "user": "who", "n": null})",
       CompletionKind::kText);
   ASSERT_TRUE(request.ok()) << request.status();
@@ -51,6 +52,7 @@ TEST(CompletionRequest, ReadsEveryField) {
   EXPECT_EQ(request->max_tokens, 0);
   EXPECT_TRUE(request->stream);
   EXPECT_TRUE(request->include_usage);
+  EXPECT_TRUE(request->ignore_eos);
 }
 
 TEST(CompletionRequest, ReadsChats) {

@@ -265,6 +265,33 @@ TEST_F(HttpServerTest, EndsWithConnectionsOpen) {
   kept.reset();
 }
 
+TEST_F(HttpServerTest, WhatWasAnsweredArrivesThoughTheServerEnds) {
+  // More than the sockets' buffers hold.
+  const std::string body(size_t{64} << 20, 'x');
+  std::mutex mutex;
+  std::condition_variable changed;
+  int answered = 0;
+  Start([&](const std::shared_ptr<HttpExchange>& exchange) {
+    exchange->Respond(200, "text/plain", body);
+    std::lock_guard lock(mutex);
+    ++answered;
+    changed.notify_all();
+  });
+  RawClient reader(address_), deaf(address_);
+  reader.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  deaf.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return answered == 2; }));
+  }
+  std::string got;
+  std::thread reading([&] { got = reader.ReadAll(); });
+  server_.reset();  // the one who does not read is not waited for for ever
+  reading.join();
+  EXPECT_THAT(got, StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(got.size() - got.find("\r\n\r\n"), body.size() + 4);
+}
+
 TEST_F(HttpServerTest, SaysWhyItCannotListen) {
   Start(Echo);
   const auto taken = HttpServer::Start({.addresses = {address_}}, executor_, Echo);

@@ -165,6 +165,39 @@ TEST(ResidenceTest, ACancelAtAnyMomentFreesAllAndDisturbsNobody) {
   }
 }
 
+TEST(ResidenceTest, WhatIsStoppedAtAnyMomentEndsOnceAndIsKeptForTheNextTurn) {
+  for (int moment = 0; moment < 80; ++moment) {
+    ScheduledModel model = Rig::Model();
+    model.kinds_matter = moment % 2 == 0;
+    Rig rig(model, Small(1024));
+    const auto prompt = Rig::Prompt(90, 1);
+    const model::SequenceId stopped = rig.Submit(prompt, 60);
+    const model::SequenceId stays = rig.Submit(Rig::Prompt(90, 2), 20);
+    for (int i = 0; i < moment; ++i) (i % 3 == 2 ? void(rig.Return()) : void(rig.Compose()));
+    const std::vector<model::TokenId> had = rig.outcome(stopped).tokens;
+    rig.scheduler().Stop(stopped);
+    rig.scheduler().Stop(stopped);
+    rig.RunAll();
+    EXPECT_TRUE(rig.outcome(stopped).finished);
+    EXPECT_EQ(rig.outcome(stopped).reason, model::FinishReason::kStop);
+    EXPECT_EQ(rig.outcome(stopped).tokens, had);
+    std::vector<model::TokenId> past = prompt;
+    past.insert(past.end(), had.begin(), had.end());
+    const model::SequenceId next = rig.Submit(Rig::Prompt(5, 3, past), 5);
+    rig.RunAll();
+    rig.ExpectDone(stays);
+    EXPECT_TRUE(rig.outcome(next).finished);
+    // The prompt is computed from its last blocks on; what was generated counts where kinds do not.
+    if (model.kinds_matter) rig.ExpectDone(next);
+    const size_t known = model.kinds_matter ? prompt.size() : past.size() - 1;
+    if (!had.empty()) {
+      EXPECT_GE(rig.outcome(next).cached_tokens, known / kBlockPositions * kBlockPositions)
+          << "after " << moment;
+    }
+    rig.ExpectNothingHeldButKept();
+  }
+}
+
 TEST(ResidenceTest, NoEventFollowsACancelNorOneNotYetTaken) {
   InstanceScheduler scheduler(Rig::Model());
   const auto id = scheduler.Submit({.prompt = {1, 2}, .max_tokens = 0, .end_tokens = {}});
