@@ -1,5 +1,6 @@
 """A cluster of real processes on this machine, as a person would start it."""
 
+import glob
 import http.client
 import json
 import os
@@ -18,13 +19,22 @@ DEMO = os.path.join(ROOT, "deploy", "demo", "potluck-demo-4m-q8_0.gguf")
 # A loaded machine may need long; a hanging cluster is told from a slow one by this.
 PATIENCE_SECONDS = 120
 
+# What workers of earlier tests have measured of this machine, by file name: it goes on being so.
+_speeds = {}
+
+
+def split_evenly(names):
+    """A value of --layers for the demo model's six layers."""
+    share = 6 // len(names)
+    return ",".join(f"{name}={i * share}-{(i + 1) * share - 1}" for i, name in enumerate(names))
+
 
 class Process:
-    """A program that runs on, its output gathered line by line."""
+    """A program that runs on, its output gathered line by line. `wrapper` is what starts it, where that is needed."""
 
-    def __init__(self, *args, env=None):
+    def __init__(self, *args, env=None, wrapper=(), program=PROGRAM):
         self.lines, self.changed = [], threading.Condition()
-        self.process = subprocess.Popen([PROGRAM, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([*wrapper, program, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
@@ -78,9 +88,13 @@ class ClusterTest(ProgramTest):
     def tearDown(self):
         for process in self.processes:
             process.kill()
+        for path in glob.glob(self.folder + "/*/worker/speeds*.json"):
+            with open(path, "rb") as file:
+                _speeds[os.path.basename(path)] = file.read()
 
-    def start(self, *args):
-        process = Process(*args, env={"XDG_STATE_HOME": self.folder + "/home", "XDG_CACHE_HOME": self.folder + "/home"})
+    def start(self, *args, **how):
+        process = Process(*args, env={"XDG_STATE_HOME": self.folder + "/home", "XDG_CACHE_HOME": self.folder + "/home"},
+                          **how)
         self.processes.append(process)
         return process
 
@@ -92,9 +106,14 @@ class ClusterTest(ProgramTest):
         self.line = self.coordinator.wait_for(r"potluck join (\S+)")[1]
         return self.coordinator
 
-    def join(self, name, *flags):
-        self.workers[name] = self.start("join", self.line, "--name", name, "-t", "1", "--state-dir",
-                                        self.folder + "/" + name, "--cache-dir", self.folder + "/cache", *flags)
+    def join(self, name, *flags, line=None, **how):
+        for speeds, data in _speeds.items():
+            os.makedirs(f"{self.folder}/{name}/worker", mode=0o700, exist_ok=True)
+            os.chmod(self.write(f"{name}/worker/{speeds}", data), 0o600)
+        if "--cache-dir" not in flags:
+            flags = ("--cache-dir", self.folder + "/cache", *flags)
+        self.workers[name] = self.start("join", line or self.line, "--name", name, "-t", "1", "--state-dir",
+                                        self.folder + "/" + name, *flags, **how)
         return self.workers[name]
 
     def call(self, method, path, body=None, timeout=PATIENCE_SECONDS):

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""A cluster in daily life: joining, the same words as one machine, leaving, dying, coming back."""
+"""A cluster in daily life: joining, the same words as one machine, leaving, coming back, errors. Who dies is in
+sudden_death_test.py."""
 
 import json
 import os
-import signal
 import subprocess
 import unittest
 
-from cluster import ClusterTest, DEMO, PROGRAM, Stream
-
-PROMPTS = ("Once upon a time", "What can I cook with leeks?", "Bring a salad", "The best dish of all is")
+from cluster import ClusterTest, DEMO, PROGRAM, Stream, split_evenly
+from conversations import Conversations, PROMPTS, requests, write_endless_model
 
 
 class SameWords(ClusterTest):
@@ -42,54 +41,20 @@ class SameWords(ClusterTest):
 
 
 class Life(ClusterTest):
-    def start_generating(self, count=8):
-        """Streams in the midst of their answers, and what they must say in the end."""
-        prompts = [PROMPTS[i % len(PROMPTS)] + " " * (i // len(PROMPTS)) for i in range(count)]
-        expected = [self.local(prompt, "--temp", "1", "--seed", str(i), "-n", "400")["text"]
-                    for i, prompt in enumerate(prompts)]
-        streams = [Stream(self.url, prompt=prompt, temperature=1, seed=i, max_tokens=400)
-                   for i, prompt in enumerate(prompts)]
-        for stream in streams:
-            stream.first.wait()
-        return streams, expected
-
-    def check(self, streams, expected):
-        for stream, text in zip(streams, expected):
-            self.assertEqual(stream.result(), text, stream.error)
-            self.assertIsNone(stream.error)
-
-    def three(self):
-        self.up("--spread")
-        for name in ("attic", "desk", "kitchen"):
+    def three(self, model=DEMO):
+        names = ("attic", "desk", "kitchen")
+        self.up("--spread", "--layers", split_evenly(names), model=model)
+        for name in names:
             self.join(name)
         self.wait_for_stages(3)
 
-    def test_a_killed_worker_costs_no_word(self):
-        self.three()
-        streams, expected = self.start_generating()
-        victim = self.stages()[1]
-        self.workers[victim].kill()
-        self.check(streams, expected)
-        status = self.wait_for_stages(2)
-        self.assertEqual(status["counters"]["workers_lost"], 1)
-        self.assertGreaterEqual(status["counters"]["replans"], 1)
-
-    def test_a_frozen_worker_costs_no_word(self):
-        self.three()
-        streams, expected = self.start_generating()
-        victim = self.stages()[2]
-        self.workers[victim].process.send_signal(signal.SIGSTOP)
-        self.check(streams, expected)
-        self.wait_until("its silence is noticed", lambda status: status["counters"]["workers_lost"] == 1)
-        self.workers[victim].process.send_signal(signal.SIGCONT)
-        self.wait_for_stages(3)
-
     def test_a_worker_that_leaves_is_no_loss(self):
-        self.three()
-        streams, expected = self.start_generating()
-        leaver = self.workers[self.stages()[0]]
-        self.assertEqual(leaver.end(), 0, leaver.text)
-        self.check(streams, expected)
+        model = write_endless_model(self.folder + "/endless.gguf")
+        self.three(model)
+        talk = Conversations(self, model, requests(8, 400))
+        leaver = self.workers["attic"]
+        talk.strike("attic", lambda: self.assertEqual(leaver.end(), 0, leaver.text))
+        talk.check()
         status = self.wait_for_stages(2)
         self.assertEqual(status["counters"]["workers_lost"], 0)
 
