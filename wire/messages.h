@@ -7,7 +7,9 @@
 // the pipeline and results back. Weights link: WeightsHello first, then requests for chunks.
 //
 // A change of plan (an epoch), in five steps; all messages are idempotent by (instance, epoch):
-//   1. Prepare     coordinator -> each stage's worker: fetch and load these layers -> Prepared
+//   1. Prepare     coordinator -> each stage's worker: fetch and load these layers -> Prepared;
+//                  where the old epoch still serves, frames of the new one then fill the stages
+//                  that are new, from tokens and from rows that the others have kept
 //   2. Fence       coordinator -> workers of the old epoch: drop its steps        -> Fenced
 //   3. Commit      coordinator -> each stage: what each sequence holds            -> Committed
 //   4. replay      frames with tokens that some stage no longer has
@@ -107,22 +109,23 @@ struct PrepareProgress {
   double fraction = 0;
 };
 
+struct SequenceLength {
+  SequenceId sequence = 0;
+  int32_t length = 0;
+  int32_t kept = 0;  // positions, from the first, whose hidden rows are there for a replay
+};
+
 struct Prepared {
   InstanceId instance = 0;
   Epoch epoch;
   int32_t stage = 0;
   absl::Status status;  // an error: the stage is not there, and the worker goes on living
+  std::vector<SequenceLength> held;  // by a stage that serves already, in the epoch before
 };
 
 struct Fenced {
   InstanceId instance = 0;
   Epoch epoch;  // the new one
-};
-
-struct SequenceLength {
-  SequenceId sequence = 0;
-  int32_t length = 0;
-  int32_t kept = 0;  // positions, from the first, whose hidden rows are there for a replay
 };
 
 struct Committed {
@@ -197,8 +200,8 @@ struct Prepare {
   int64_t context_length = 0;
   int64_t kv_capacity = 0;  // positions of all sequences together
   int64_t max_sequences = 0;
-  int64_t max_tokens = 0;   // of a step
-  int64_t max_outputs = 0;  // of a step
+  int64_t max_tokens = 0;    // of a step
+  int64_t max_outputs = 0;   // of a step
   int64_t replay_bytes = 0;  // at most so much for hidden rows, kept for replays
   kernels::DType kv_dtype = kernels::DType::kF16;
   Hop previous, next;
@@ -272,7 +275,9 @@ struct StageTiming {
 };
 
 // Commands, then a step (perhaps without tokens), in the one order that all stages keep. Frames of
-// an (instance, epoch) are numbered from 1 without gaps by step.number.
+// an (instance, epoch) are numbered from 1 without gaps by step.number. Those that come ahead of
+// the epoch's commit are replays of one sequence each; their commands are for the stages that
+// compute.
 struct StageFrame {
   model::Step step;
   std::vector<StageCommand> commands;

@@ -46,6 +46,7 @@ void Instance::Change(partition::InstancePlan plan, const model::Epoch& epoch) {
   target_ = MakePipeline(std::move(plan), epoch, model_.windowed, model_.max_step_tokens);
   phase_ = Phase::kPreparing;
   fractions_.assign(target_->plan.stages.size(), 0);
+  held_.assign(target_->plan.stages.size(), {});
   unprepared_.clear();
   for (int32_t stage = 0; stage < target_->num_stages(); ++stage) unprepared_.insert(stage);
   Log(LogLevel::kInfo, "plan begun",
@@ -96,6 +97,7 @@ wire::Prepare Instance::PrepareFor(int32_t stage) const {
 void Instance::GiveUpChange() {
   target_.reset();
   phase_ = Phase::kNone;
+  ahead_.reset();
   fractions_.clear();
   change_.Cancel();
 }
@@ -129,8 +131,9 @@ void Instance::OnPrepared(const wire::WorkerId& from, const wire::Prepared& mess
     return;
   }
   fractions_[message.stage] = 1;
+  held_[message.stage] = message.held;
   unprepared_.erase(message.stage);
-  if (unprepared_.empty()) FenceOld();
+  if (unprepared_.empty()) BeginAhead();
 }
 
 void Instance::Refused(int32_t stage, const absl::Status& why) {
@@ -140,6 +143,54 @@ void Instance::Refused(int32_t stage, const absl::Status& why) {
       {{"instance", model_.id}, {"worker", worker}, {"status", why}});
   host_.OnStageRefused(model_.id, worker, why);
 }
+
+// --- Ahead of the fence --------------------------------------------------------------------------
+
+void Instance::BeginAhead() {
+  ahead_.reset();
+  if (serving_ && scheduler_.ready() && !ahead_failed_) {
+    const auto now = pipeline_->plan.placements(), then = target_->plan.placements();
+    std::vector<std::optional<std::vector<wire::SequenceLength>>> served(then.size());
+    for (size_t stage = 0; stage < then.size(); ++stage) {
+      if (std::ranges::count(now, then[stage]) > 0) served[stage] = held_[stage];
+    }
+    ahead_ = scheduler_.PlanAhead(target_->shape, served);
+  }
+  if (!ahead_.has_value()) {
+    FenceOld();
+    return;
+  }
+  phase_ = Phase::kReplayingAhead;
+  PumpAhead();
+}
+
+void Instance::PumpAhead() {
+  WatchChange();
+  while (auto frame = ahead_->ComposeNext(scheduler_.AheadChunk(), target_->num_stages()))
+    host_.SendData(target_->first_worker(), *std::move(frame));
+  if (!ahead_->done()) return;
+  Log(LogLevel::kInfo, "replayed ahead",
+      {{"instance", model_.id},
+       {"epoch", target_->epoch.number},
+       {"tokens", ahead_->num_tokens()}});
+  FenceOld();
+}
+
+// Nobody is served now: who waits goes on sooner after the fence.
+void Instance::CutAheadShort() {
+  ahead_->Stop();
+  PumpAhead();
+}
+
+// Nothing is lost: the next change replays after its fence.
+void Instance::FailAhead(const absl::Status& why) {
+  Log(LogLevel::kWarning, "replay ahead failed", {{"instance", model_.id}, {"status", why}});
+  ahead_failed_ = true;
+  GiveUpChange();
+  host_.OnEpochFailed(model_.id, why);
+}
+
+// --- Fence and commit ----------------------------------------------------------------------------
 
 void Instance::FenceOld() {
   EndEpoch(EpochEnd::kPlanned);
@@ -187,10 +238,12 @@ void Instance::OnCommitted(const wire::WorkerId& from, wire::Committed message) 
 }
 
 void Instance::FinishChange() {
+  const int64_t next_number = ahead_ ? ahead_->next_number() : 1;
   pipeline_ = *std::exchange(target_, std::nullopt);
   GiveUpChange();
   serving_ = true;
-  scheduler_.OnHeld(held_);
+  ahead_failed_ = false;
+  scheduler_.OnHeld(held_, next_number);
   std::erase_if(touched_, [&](const wire::WorkerId& worker) {
     if (pipeline_->Uses(worker)) return false;
     host_.SendControl(worker, wire::Release{.instance = model_.id, .epoch = pipeline_->epoch});
@@ -214,6 +267,8 @@ void Instance::OnWorkerLost(const wire::WorkerId& worker) {
   if (pipeline_ && pipeline_->Uses(worker)) EndEpoch(EpochEnd::kWorkerDied);
   if (target_ && target_->Uses(worker)) {
     GiveUpChange();
+  } else if (phase_ == Phase::kReplayingAhead && !serving_) {
+    CutAheadShort();
   } else if (phase_ == Phase::kFencing && unfenced_.erase(worker) > 0 && unfenced_.empty()) {
     CommitNew();
   }
@@ -221,8 +276,13 @@ void Instance::OnWorkerLost(const wire::WorkerId& worker) {
 
 // A change that stands still is given up; whoever holds it up is said.
 void Instance::WatchChange() {
-  const absl::Duration patience = phase_ == Phase::kPreparing ? kLoadingPatience : kChangePatience;
+  const bool computes = phase_ == Phase::kPreparing || phase_ == Phase::kReplayingAhead;
+  const absl::Duration patience = computes ? kLoadingPatience : kChangePatience;
   change_.Start(patience, [this] {
+    if (phase_ == Phase::kReplayingAhead) {
+      FailAhead(absl::DeadlineExceededError("the stages of the next plan make no progress"));
+      return;
+    }
     wire::WorkerId worker;
     if (phase_ == Phase::kPreparing) worker = target_->worker(*unprepared_.begin());
     if (phase_ == Phase::kFencing) worker = *unfenced_.begin();
@@ -265,6 +325,17 @@ void Instance::FailAll(const absl::Status& why) {
 }
 
 absl::Status Instance::OnResult(const wire::WorkerId& from, wire::StepResult result) {
+  if (phase_ == Phase::kReplayingAhead && result.epoch == ahead_->epoch()) {
+    if (!target_->Uses(from))
+      return absl::InvalidArgumentError(
+          absl::StrCat("a result comes from worker ", from, ", which is not part of the plan"));
+    if (absl::Status status = ahead_->OnResult(result); !status.ok()) {
+      FailAhead(status);
+    } else {
+      PumpAhead();
+    }
+    return absl::OkStatus();
+  }
   if (!pipeline_ || result.epoch != pipeline_->epoch) return absl::OkStatus();
   if (result.status.ok() ? from != pipeline_->last_worker() : !pipeline_->Uses(from)) {
     return absl::InvalidArgumentError(absl::StrCat("a result of instance ", model_.id,
@@ -291,18 +362,22 @@ void Instance::FailEpoch(const absl::Status& why) {
   serving_ = false;
   progress_.Cancel();
   host_.OnEvents(model_.id, scheduler_.TakeEvents());
+  if (phase_ == Phase::kReplayingAhead) CutAheadShort();
   host_.OnEpochFailed(model_.id, why);
 }
 
 absl::Status Instance::Relay(const wire::WorkerId& from, wire::StageFrame frame) {
-  if (!serving_ || frame.step.epoch != pipeline_->epoch) return absl::OkStatus();
+  const Pipeline* pipeline = nullptr;
+  if (serving_ && frame.step.epoch == pipeline_->epoch) pipeline = &*pipeline_;
+  if (ahead_ && frame.step.epoch == ahead_->epoch() && target_) pipeline = &*target_;
+  if (pipeline == nullptr) return absl::OkStatus();
   const auto next = static_cast<int64_t>(frame.timings.size());
-  if (next < 1 || next >= pipeline_->num_stages() ||
-      pipeline_->worker(static_cast<int32_t>(next) - 1) != from) {
+  if (next < 1 || next >= pipeline->num_stages() ||
+      pipeline->worker(static_cast<int32_t>(next) - 1) != from) {
     return absl::InvalidArgumentError(
         absl::StrCat("worker ", from, " relays a frame of a stage that it does not run"));
   }
-  host_.SendData(pipeline_->worker(static_cast<int32_t>(next)), std::move(frame));
+  host_.SendData(pipeline->worker(static_cast<int32_t>(next)), std::move(frame));
   return absl::OkStatus();
 }
 

@@ -2,10 +2,11 @@
 // scheduler's frames and results between it and the stages.
 //
 // A change: Prepare to all stages of the new pipeline while the old one serves; when all are
-// prepared, Fence to the workers of the old one; when those that live have answered, Commit; when
-// all have, the scheduler replays what some stage lacks, and goes on. A worker's loss at any of
-// these points leaves the instance without a change under way: whoever plans begins another one,
-// with a higher epoch, and what is prepared already is found again.
+// prepared, and the new ones of them filled with what has been said so far, Fence to the workers of
+// the old one; when those that live have answered, Commit; when all have, the scheduler replays
+// what some stage lacks, and goes on. A worker's loss at any of these points leaves the instance
+// without a change under way: whoever plans begins another one, with a higher epoch, and what is
+// prepared already is found again.
 #pragma once
 
 #include <cstdint>
@@ -62,7 +63,7 @@ class InstanceHost {
 // Single-threaded: lives on its executor.
 class Instance {
  public:
-  enum class Phase : uint8_t { kNone, kPreparing, kFencing, kCommitting };
+  enum class Phase : uint8_t { kNone, kPreparing, kReplayingAhead, kFencing, kCommitting };
 
   // All must outlive the object.
   Instance(InstanceModel model, Executor& executor, InstanceHost& host);
@@ -111,6 +112,10 @@ class Instance {
   // Whether the message is the target's, from that stage's worker.
   bool IsForTarget(const wire::WorkerId& from, const model::Epoch& epoch, int32_t stage) const;
   wire::Prepare PrepareFor(int32_t stage) const;
+  void BeginAhead();
+  void PumpAhead();
+  void CutAheadShort();
+  void FailAhead(const absl::Status& why);
   void FenceOld();
   void CommitNew();
   void FinishChange();
@@ -134,6 +139,8 @@ class Instance {
   std::set<int32_t> unprepared_, uncommitted_;
   std::set<wire::WorkerId> unfenced_;
   std::vector<std::vector<wire::SequenceLength>> held_;
+  std::optional<AheadReplay> ahead_;
+  bool ahead_failed_ = false;  // since a change was carried out
   Timer progress_, change_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

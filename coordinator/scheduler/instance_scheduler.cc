@@ -258,11 +258,22 @@ void InstanceScheduler::StrikeInFlight() {
   }
 }
 
+wire::SequenceStart InstanceScheduler::StartOf(const Sequence& sequence) const {
+  return {.sequence = sequence.stage_id,
+          .sampling = sequence.request.sampling,
+          .prompt_length = sequence.prompt_length,
+          .choice = sequence.request.choice,
+          .top_logprobs = sequence.request.top_logprobs};
+}
+
+bool InstanceScheduler::HasCachesOf(const PipelineShape& shape) const {
+  return shape.kv_capacity / kBlockPositions == ledger_.num_blocks() &&
+         shape.max_sequences == shape_.max_sequences;
+}
+
 std::vector<wire::Commit::Sequence> InstanceScheduler::BeginEpoch(PipelineShape shape) {
   const auto num_blocks = static_cast<int32_t>(shape.kv_capacity / kBlockPositions);
-  const bool same_caches =
-      num_blocks == ledger_.num_blocks() && shape.max_sequences == shape_.max_sequences;
-  if (!same_caches) {
+  if (!HasCachesOf(shape)) {
     // Caches of another size are new and empty.
     while (!active_.empty()) Preempt(*active_.back());
     while (EvictOldestKept(nullptr)) continue;
@@ -274,27 +285,20 @@ std::vector<wire::Commit::Sequence> InstanceScheduler::BeginEpoch(PipelineShape 
   std::vector<wire::Commit::Sequence> kept;
   for (const auto& [id, sequence] : sequences_) {
     if (sequence->phase == Sequence::Phase::kWaiting) continue;
-    kept.push_back({.start = {.sequence = sequence->stage_id,
-                              .sampling = sequence->request.sampling,
-                              .prompt_length = sequence->prompt_length,
-                              .choice = sequence->request.choice,
-                              .top_logprobs = sequence->request.top_logprobs},
-                    .length = sequence->most_held()});
+    kept.push_back({.start = StartOf(*sequence), .length = sequence->most_held()});
   }
   return kept;
 }
 
-void InstanceScheduler::OnHeld(std::span<const std::vector<wire::SequenceLength>> by_stage) {
+void InstanceScheduler::OnHeld(std::span<const std::vector<wire::SequenceLength>> by_stage,
+                               int64_t next_number) {
   // By sequence, what each stage has; nothing where it said nothing.
   std::map<model::SequenceId, std::vector<wire::SequenceLength>> held;
   for (size_t stage = 0; stage < by_stage.size(); ++stage) {
     for (const wire::SequenceLength& length : by_stage[stage])
       held.try_emplace(length.sequence, by_stage.size()).first->second[stage] = length;
   }
-  OwnerOfBlock owners;
-  for (const Sequence* sequence : active_) {
-    for (const BlockLedger::Block block : sequence->blocks) owners.try_emplace(block, sequence);
-  }
+  const OwnerOfBlock owners = Owners();
   std::vector<Sequence*> resident(active_);
   resident.insert(resident.end(), kept_.begin(), kept_.end());
   for (Sequence* sequence : resident) {
@@ -325,7 +329,7 @@ void InstanceScheduler::OnHeld(std::span<const std::vector<wire::SequenceLength>
   running_ = true;
   probe_ = Probe::kDue;
   replayed_last_ = false;
-  next_number_ = 1;
+  next_number_ = next_number;
   try_admission_ = true;
 }
 

@@ -39,6 +39,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "coordinator/scheduler/ahead_replay.h"
 #include "coordinator/scheduler/sequence.h"
 #include "coordinator/scheduler/stage_pace.h"
 #include "wire/messages.h"
@@ -122,8 +123,17 @@ class InstanceScheduler {
   void EndEpoch(EpochEnd why);
   // Every sequence that the stages are to keep. Only between EndEpoch and OnHeld, or at first.
   std::vector<wire::Commit::Sequence> BeginEpoch(PipelineShape shape);
-  // By stage, what Committed said.
-  void OnHeld(std::span<const std::vector<wire::SequenceLength>> by_stage);
+  // By stage, what Committed said. Frames are numbered from `next_number`.
+  void OnHeld(std::span<const std::vector<wire::SequenceLength>> by_stage, int64_t next_number = 1);
+
+  // What stages that are new can be filled with while this epoch goes on. `served`: by stage of the
+  // new pipeline, what one that serves now has said it holds; none: it is new. Null where there is
+  // nothing to gain.
+  std::optional<AheadReplay> PlanAhead(
+      const PipelineShape& shape,
+      std::span<const std::optional<std::vector<wire::SequenceLength>>> served) const;
+  // As large as a chunk of it may be now.
+  int64_t AheadChunk() const;
 
   // The next frame, if there is one to be sent now. To be asked again, until there is none, after
   // each call that changes anything.
@@ -214,10 +224,13 @@ class InstanceScheduler {
 
   // replay.cc: what some stages have lost
   using OwnerOfBlock = std::map<BlockLedger::Block, const Sequence*>;
+  OwnerOfBlock Owners() const;  // the oldest active sequence that has it
   void Resume(Sequence& sequence, std::span<const wire::SequenceLength> by_stage,
               const OwnerOfBlock& owners);
   std::vector<int32_t> ReplayStarts(const Sequence& sequence,
                                     std::span<const wire::SequenceLength> by_stage) const;
+  bool HasCachesOf(const PipelineShape& shape) const;
+  wire::SequenceStart StartOf(const Sequence& sequence) const;
   bool NotAllCompute(const Sequence& sequence) const;
   std::vector<int32_t> ComputingStages(const Sequence& sequence) const;
   bool ReplayIsDue(const Load& load) const;

@@ -47,6 +47,14 @@ std::vector<int32_t> InstanceScheduler::ReplayStarts(
   return starts;
 }
 
+InstanceScheduler::OwnerOfBlock InstanceScheduler::Owners() const {
+  OwnerOfBlock owners;
+  for (const Sequence* sequence : active_) {
+    for (const BlockLedger::Block block : sequence->blocks) owners.try_emplace(block, sequence);
+  }
+  return owners;
+}
+
 bool InstanceScheduler::NotAllCompute(const Sequence& sequence) const {
   return sequence.replaying() && std::ranges::max(sequence.replay_starts) > sequence.sent;
 }
@@ -86,6 +94,68 @@ void InstanceScheduler::AddReplays(const Load& load, wire::StageFrame& frame, St
     budget -= count;
     try_admission_ = true;  // others may wait to share what is on its way now
   }
+}
+
+// --- Ahead of a planned change -------------------------------------------------------------------
+
+namespace {
+
+// Of a sequence, that the stages which are new can be given: what those that serve hold of it and,
+// before a new one, have kept.
+int32_t MostAhead(model::SequenceId sequence, int32_t sent,
+                  std::span<const std::optional<std::vector<wire::SequenceLength>>> served) {
+  int32_t most = sent;
+  for (size_t stage = 0; stage < served.size(); ++stage) {
+    if (!served[stage].has_value()) continue;
+    const auto found = std::ranges::find(*served[stage], sequence, &wire::SequenceLength::sequence);
+    if (found == served[stage]->end()) return 0;
+    most = std::min(most, found->length);
+    const bool before_new = stage + 1 < served.size() && !served[stage + 1].has_value();
+    if (before_new) most = std::min(most, found->kept);
+  }
+  return most;
+}
+
+}  // namespace
+
+std::optional<AheadReplay> InstanceScheduler::PlanAhead(
+    const PipelineShape& shape,
+    std::span<const std::optional<std::vector<wire::SequenceLength>>> served) const {
+  std::vector<int32_t> computing;
+  for (size_t stage = 0; stage < served.size(); ++stage) {
+    if (!served[stage].has_value()) computing.push_back(static_cast<int32_t>(stage));
+  }
+  if (computing.empty() || !HasCachesOf(shape)) return std::nullopt;
+  const OwnerOfBlock owners = Owners();
+  std::map<const Sequence*, int32_t> planned;  // how much of it
+  std::vector<AheadReplay::Item> items;
+  for (const Sequence* sequence : active_) {
+    const int32_t most = MostAhead(sequence->stage_id, sequence->sent, served);
+    AheadReplay::Item item{.start = StartOf(*sequence)};
+    // What it shares with an older one it shares there, too: the stages' blocks are counted alike.
+    const Sequence* older = nullptr;
+    for (const BlockLedger::Block block : sequence->blocks) {
+      const auto owner = owners.find(block);
+      if (owner == owners.end() || owner->second == sequence) break;
+      older = owner->second;  // which has the blocks before this one, too
+      item.begin += kBlockPositions;
+    }
+    if (older != nullptr) {
+      const auto source = planned.find(older);
+      if (source == planned.end() || source->second < item.begin) continue;
+      item.fork_from = older->stage_id;
+    }
+    if (most <= item.begin || most < kBlockPositions) continue;
+    item.tokens.assign(sequence->tokens.begin(), sequence->tokens.begin() + most);
+    planned[sequence] = most;
+    items.push_back(std::move(item));
+  }
+  if (items.empty()) return std::nullopt;
+  return AheadReplay(model_.instance, shape.epoch, std::move(computing), std::move(items));
+}
+
+int64_t InstanceScheduler::AheadChunk() const {
+  return pace_.ChunkWhileDecoding(shape_.max_tokens);
 }
 
 }  // namespace potluck::coordinator

@@ -51,6 +51,10 @@ class SimRunner final : public worker::StageRunner {
     });
   }
 
+  void ReportHeld(absl::AnyInvocable<void(std::vector<wire::SequenceLength>)> done) override {
+    Later([this, done = std::move(done)]() mutable { done(stage_.Held()); });
+  }
+
   void Commit(
       std::vector<wire::Commit::Sequence> sequences,
       absl::AnyInvocable<void(absl::StatusOr<std::vector<wire::SequenceLength>>)> done) override {
@@ -83,7 +87,9 @@ class SimRunner final : public worker::StageRunner {
     std::string error;
     const bool last = plan_.stage + 1 == plan_.num_stages;
     world_.tokens_passed += part.computes ? 0 : std::ssize(frame.step.tokens);
-    if (!stage_.Run(frame, {part.computes, last ? part.computes : part.passes_on}, hashes, error)) {
+    const coordinator::FakeStage::Part role{part.computes, last ? part.computes : part.passes_on,
+                                            part.ahead};
+    if (!stage_.Run(frame, role, hashes, error)) {
       world_.errors.push_back(absl::StrCat(who_, ", epoch ", frame.step.epoch.number, ", step ",
                                            frame.step.number, ": ", error));
       return absl::InternalError(error);
@@ -91,6 +97,8 @@ class SimRunner final : public worker::StageRunner {
     ++world_.steps_by_worker[who_];
     worker::StageOutput output;
     output.computing_seconds = absl::ToDoubleSeconds(world_.step_time);
+    output.left_out = hashes.size() < frame.step.tokens.size();
+    (part.ahead ? world_.tokens_ahead : world_.tokens_run) += std::ssize(frame.step.tokens);
     if (!last) {
       if (part.passes_on) output.hidden = RowsOf(hashes);
       return output;

@@ -90,6 +90,59 @@ TEST_F(SurvivalTest, WhoeverTakesALostStageGetsItsRowsFromWhoHasKeptThem) {
   }
 }
 
+TEST_F(SurvivalTest, APlannedChangeFillsItsNewStagesBeforeTheOldOnesStop) {
+  for (const int64_t kept_rows : {0, 1000}) {
+    for (const int leaver : {0, 1}) {
+      SimModel model;
+      model.layer_bytes = int64_t{500} << 20;
+      Start(2, model, kept_rows);
+      world->AddWorker("spare", {.bytes_per_second = 1e9});
+      world->Submit(390, 100, 5);
+      world->Submit(310, 100, 2);
+      world->Run(absl::Milliseconds(800));
+      world->stages.tokens_ahead = world->stages.tokens_run = 0;
+      const std::string leaves = world->Stages()[leaver];
+      world->worker(leaves).Pause(true);
+      ASSERT_TRUE(world->RunUntil([&] { return world->Stages()[leaver] != leaves; }));
+      world->Run(absl::Milliseconds(100));
+      for (const auto& request : world->requests) ASSERT_FALSE(request->ended());
+      // A new first stage needs no rows of others; a new last one what the first has kept.
+      if (leaver == 0 || kept_rows > 0) {
+        EXPECT_GE(world->stages.tokens_ahead, 2 * 700);
+        EXPECT_LT(world->stages.tokens_run, 2 * 300);
+      } else {
+        EXPECT_EQ(world->stages.tokens_ahead, 0);
+      }
+      ExpectAllFinish();
+      EXPECT_EQ(world->coordinator->counters().workers_lost, 0);
+    }
+  }
+}
+
+// At every moment of it.
+TEST_F(SurvivalTest, DeathsWhileAPlannedChangeIsReplayedAheadLoseNothing) {
+  for (int moment = 0; moment < 60; ++moment) {
+    SimModel model;
+    model.layer_bytes = int64_t{500} << 20;
+    Start(2, model);
+    for (const char* name : {"spare", "second"}) world->AddWorker(name, {.bytes_per_second = 1e9});
+    for (int i = 0; i < 4; ++i) world->Submit(200 + 40 * i, 100, 1 + i);
+    world->Run(absl::Milliseconds(800));
+    const std::vector<std::string> before = world->Stages();
+    world->worker(before[moment % 2]).Pause(true);
+    world->Run(absl::Milliseconds(290 + 5 * (moment / 3)));
+    if (moment % 3 < 2) {
+      world->Kill(before[moment % 3]);
+    } else {
+      world->Cancel(*world->requests[1]);
+      world->requests.erase(world->requests.begin() + 1);
+      world->Kill("spare");
+    }
+    ExpectAllFinish();
+    if (HasFailure()) FAIL() << "at moment " << moment;
+  }
+}
+
 TEST_F(SurvivalTest, APulledPlugIsNoticedByItsSilence) {
   Start(3);
   Generate();

@@ -240,6 +240,55 @@ TEST_F(EpochsTest, AFrameOfAnEpochThatHasNotBegunIsNonsense) {
   EXPECT_EQ(data.status.code(), absl::StatusCode::kInvalidArgument);
 }
 
+// Of a stage that is new, ahead of its epoch's commit.
+wire::StageFrame ReplayFor(int64_t epoch, int64_t number, int32_t position, int32_t count) {
+  wire::StageFrame frame = WorkerWorld::FrameFor(1, epoch, number, 40, position, count);
+  frame.step.tokens.back().wanted = model::Wanted::kNothing;
+  frame.replaying = {0};
+  return frame;
+}
+
+TEST_F(EpochsTest, ANewStageIsFilledWhileTheOldOneServes) {
+  world_.Run();
+  world_.Begin(1, 1, {"w1"});
+  wire::Prepare wider = WorkerWorld::PrepareFor(1, 2, {"w1"}, 0);
+  wider.range.last_cut = 6;
+  world_.Say("w1", wider);
+  world_.Run();
+  wire::Link& data = *world_.Data("w1").link;
+  data.Send(WorkerWorld::FrameFor(1, 1, 1, 40, 0, 3));
+  data.Send(ReplayFor(2, 1, 0, 2));
+  data.Send(WorkerWorld::FrameFor(1, 1, 2, 40, 3));
+  world_.Run(absl::Milliseconds(100));
+  EXPECT_EQ(worker_.loader->logs[0]->Length(40), 4);
+  EXPECT_EQ(worker_.loader->logs[1]->Length(40), 2);
+  EXPECT_EQ(world_.Results("w1").size(), 3u);
+  world_.Say("w1", wire::Fence{.instance = 1, .epoch = {1, 2}});
+  world_.Say("w1", WorkerWorld::CommitFor(1, 2, {{40, 4}}));
+  world_.Run();
+  EXPECT_EQ(AllCommitted().back().held[0].length, 2);
+  data.Send(WorkerWorld::FrameFor(1, 2, 2, 40, 2, 2));
+  world_.Run();
+  EXPECT_EQ(worker_.loader->logs[1]->Length(40), 4) << "numbers go on";
+}
+
+TEST_F(EpochsTest, AStageThatServesSaysWhatItHoldsAndComputesNothingAhead) {
+  world_.Run();
+  world_.Begin(1, 1, {"w1"});
+  wire::Link& data = *world_.Data("w1").link;
+  data.Send(WorkerWorld::FrameFor(1, 1, 1, 40, 0, 3));
+  world_.Run();
+  world_.Say("w1", WorkerWorld::PrepareFor(1, 2, {"w1"}, 0));
+  world_.Run();
+  ASSERT_EQ(AllPrepared().back().held.size(), 1u);
+  EXPECT_EQ(AllPrepared().back().held[0].sequence, 40);
+  EXPECT_EQ(AllPrepared().back().held[0].length, 3);
+  data.Send(ReplayFor(2, 1, 0, 2));
+  world_.Run();
+  EXPECT_TRUE(absl::IsFailedPrecondition(world_.Results("w1").back().status));
+  EXPECT_EQ(worker_.loader->logs[0]->Length(40), 3);
+}
+
 TEST_F(EpochsTest, ReleaseWhileItLoadsCancels) {
   world_.Run();
   world_.Say("w1", WorkerWorld::PrepareFor(1, 1, {"w1"}, 0));

@@ -66,6 +66,17 @@ class PretendRunner final : public StageRunner {
     });
   }
 
+  void ReportHeld(absl::AnyInvocable<void(std::vector<wire::SequenceLength>)> done) override {
+    Later([this, done = std::move(done)]() mutable {
+      std::vector<wire::SequenceLength> held;
+      for (const auto& [sequence, text] : log_->texts) {
+        const auto size = static_cast<int32_t>(text.size());
+        held.push_back({sequence, size, std::min(size, MostKept())});
+      }
+      done(std::move(held));
+    });
+  }
+
   void Commit(
       std::vector<wire::Commit::Sequence> sequences,
       absl::AnyInvocable<void(absl::StatusOr<std::vector<wire::SequenceLength>>)> done) override {
@@ -108,7 +119,9 @@ class PretendRunner final : public StageRunner {
   }
 
   absl::StatusOr<StageOutput> RunNow(const wire::StageFrame& frame, const StagePart& part) {
-    for (const wire::StageCommand& command : frame.commands) Apply(command);
+    for (const wire::StageCommand& command : frame.commands) {
+      if (part.computes || !part.ahead) Apply(command);
+    }
     auto texts = log_->texts;  // an error changes nothing
     StageOutput output;
     for (size_t i = 0; i < frame.step.tokens.size(); ++i) {

@@ -170,10 +170,23 @@ PrepareProgress Read(Fields& fields, const v1::PrepareProgress& in) {
   return progress;
 }
 
+template <class Repeated>
+std::vector<SequenceLength> ReadHeld(Fields& fields, const Repeated& in) {
+  std::vector<SequenceLength> held;
+  if (!fields.AtMost("sequences", in.size(), kMaxSequences)) return held;
+  for (const v1::SequenceLength& item : in) {
+    held.push_back({fields.Id("sequence", item.sequence()),
+                    fields.NotNegative("sequence's length", item.length()),
+                    fields.NotNegative("kept rows", item.kept())});
+  }
+  return held;
+}
+
 Prepared Read(Fields& fields, const v1::Prepared& in) {
   auto prepared = ReadEpochOf<Prepared>(fields, in);
   prepared.stage = fields.NotNegative("stage", in.stage());
   prepared.status = Read(fields, in.status());
+  prepared.held = ReadHeld(fields, in.held());
   return prepared;
 }
 
@@ -183,12 +196,7 @@ Committed Read(Fields& fields, const v1::Committed& in) {
   auto committed = ReadEpochOf<Committed>(fields, in);
   committed.stage = fields.NotNegative("stage", in.stage());
   committed.status = Read(fields, in.status());
-  if (!fields.AtMost("sequences", in.held_size(), kMaxSequences)) return committed;
-  for (const v1::SequenceLength& item : in.held()) {
-    committed.held.push_back({fields.Id("sequence", item.sequence()),
-                              fields.NotNegative("sequence's length", item.length()),
-                              fields.NotNegative("kept rows", item.kept())});
-  }
+  committed.held = ReadHeld(fields, in.held());
   return committed;
 }
 

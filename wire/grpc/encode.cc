@@ -139,11 +139,22 @@ void Write(const PrepareProgress& in, v1::Frame& frame) {
   out->set_fraction(in.fraction);
 }
 
+template <class Out>
+void WriteHeld(const std::vector<SequenceLength>& all, Out* out) {
+  for (const SequenceLength& held : all) {
+    v1::SequenceLength* item = out->add_held();
+    item->set_sequence(held.sequence);
+    item->set_length(held.length);
+    item->set_kept(held.kept);
+  }
+}
+
 void Write(const Prepared& in, v1::Frame& frame) {
   v1::Prepared* out = frame.mutable_prepared();
   WriteEpochOf(in, out);
   out->set_stage(in.stage);
   Write(in.status, out->mutable_status());
+  WriteHeld(in.held, out);
 }
 
 void Write(const Fenced& in, v1::Frame& frame) { WriteEpochOf(in, frame.mutable_fenced()); }
@@ -153,12 +164,7 @@ void Write(const Committed& in, v1::Frame& frame) {
   WriteEpochOf(in, out);
   out->set_stage(in.stage);
   Write(in.status, out->mutable_status());
-  for (const SequenceLength& held : in.held) {
-    v1::SequenceLength* item = out->add_held();
-    item->set_sequence(held.sequence);
-    item->set_length(held.length);
-    item->set_kept(held.kept);
-  }
+  WriteHeld(in.held, out);
 }
 
 void Write(const Leaving& in, v1::Frame& frame) { frame.mutable_leaving()->set_hurry(in.hurry); }

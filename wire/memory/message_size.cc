@@ -37,6 +37,9 @@ struct BodyBytes {
   int64_t operator()(const Heartbeat& heartbeat) const {
     return 6 * kNumberBytes * static_cast<int64_t>(heartbeat.stages.size());
   }
+  int64_t operator()(const Prepared& prepared) const {
+    return 3 * kNumberBytes * static_cast<int64_t>(prepared.held.size());
+  }
   int64_t operator()(const Committed& committed) const {
     return 3 * kNumberBytes * static_cast<int64_t>(committed.held.size());
   }

@@ -15,8 +15,7 @@ DeviceStage::DeviceStage(Parts parts, std::unique_ptr<Executor> thread, Executor
 DeviceStage::~DeviceStage() = default;
 
 template <typename T>
-void DeviceStage::Answer(absl::AnyInvocable<void(absl::StatusOr<T>)> done,
-                         absl::StatusOr<T> answer) {
+void DeviceStage::Answer(absl::AnyInvocable<void(T)> done, T answer) {
   executor_.Post([alive = std::weak_ptr(alive_), done = std::move(done),
                   answer = std::move(answer)]() mutable {
     if (!alive.expired()) done(std::move(answer));
@@ -32,6 +31,11 @@ void DeviceStage::Run(wire::StageFrame frame, const StagePart& part,
       output->computing_seconds = absl::ToDoubleSeconds(thread_->clock().SinceStart() - begin);
     Answer(std::move(done), std::move(output));
   });
+}
+
+void DeviceStage::ReportHeld(absl::AnyInvocable<void(std::vector<wire::SequenceLength>)> done) {
+  thread_->Post(
+      [this, done = std::move(done)]() mutable { Answer(std::move(done), frames_.Held()); });
 }
 
 void DeviceStage::Commit(

@@ -31,6 +31,7 @@ class DeviceStage final : public StageRunner {
 
   void Run(wire::StageFrame frame, const StagePart& part,
            absl::AnyInvocable<void(absl::StatusOr<StageOutput>)> done) override;
+  void ReportHeld(absl::AnyInvocable<void(std::vector<wire::SequenceLength>)> done) override;
   void Commit(
       std::vector<wire::Commit::Sequence> sequences,
       absl::AnyInvocable<void(absl::StatusOr<std::vector<wire::SequenceLength>>)> done) override;
@@ -38,7 +39,7 @@ class DeviceStage final : public StageRunner {
  private:
   // Answers on the executor, unless the stage is gone by then.
   template <typename T>
-  void Answer(absl::AnyInvocable<void(absl::StatusOr<T>)> done, absl::StatusOr<T> answer);
+  void Answer(absl::AnyInvocable<void(T)> done, T answer);
 
   const Parts parts_;
   FrameRunner frames_;  // on thread_

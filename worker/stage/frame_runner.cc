@@ -19,14 +19,21 @@ using model::Wanted;
 }  // namespace
 
 absl::StatusOr<StageOutput> FrameRunner::Run(const wire::StageFrame& frame, const StagePart& part) {
-  for (const wire::StageCommand& command : frame.commands) POTLUCK_RETURN_IF_ERROR(Apply(command));
+  for (const wire::StageCommand& command : frame.commands) {
+    if (part.ahead && !part.computes) break;
+    if (part.ahead) POTLUCK_RETURN_IF_ERROR(MakeWay(command));
+    POTLUCK_RETURN_IF_ERROR(Apply(command));
+  }
   StageOutput output;
   if (frame.step.tokens.empty()) return output;
   POTLUCK_RETURN_IF_ERROR(CheckWanted(frame.step));
   if (part.computes) {
     POTLUCK_RETURN_IF_ERROR(Compute(frame, part, output));
   } else if (part.passes_on) {
-    POTLUCK_RETURN_IF_ERROR(PassOn(frame, output));
+    const absl::Status passed = PassOn(frame, output);
+    output.left_out = !passed.ok() && part.ahead;  // whoever it was of may have ended meanwhile
+    if (output.left_out) output.hidden.clear();
+    if (!passed.ok() && !part.ahead) return passed;
   }
   return output;
 }
@@ -67,6 +74,13 @@ absl::Status FrameRunner::PassOn(const wire::StageFrame& frame, StageOutput& out
     }
   }
   return absl::OkStatus();
+}
+
+// A change that was given up may have begun it here before.
+absl::Status FrameRunner::MakeWay(const wire::StageCommand& command) {
+  const auto* begin = std::get_if<wire::BeginCommand>(&command);
+  if (begin == nullptr || !stage_.kv().Length(begin->start.sequence).ok()) return absl::OkStatus();
+  return Apply(model::FreeCommand{begin->start.sequence});
 }
 
 absl::Status FrameRunner::Drop(const Step& step) {
@@ -195,6 +209,13 @@ absl::StatusOr<std::span<const model::TokenId>> FrameRunner::TextUntil(const Ste
   draft_text_.assign(committed.begin(), committed.begin() + static_cast<int64_t>(length));
   draft_text_.insert(draft_text_.end(), drafts.rbegin(), drafts.rend());
   return draft_text_;
+}
+
+std::vector<wire::SequenceLength> FrameRunner::Held() const {
+  std::vector<wire::SequenceLength> held;
+  for (const SequenceId sequence : stage_.kv().Sequences())
+    held.push_back({sequence, *stage_.kv().Length(sequence), kept_.Length(sequence)});
+  return held;
 }
 
 absl::StatusOr<std::vector<wire::SequenceLength>> FrameRunner::Commit(

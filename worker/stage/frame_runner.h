@@ -30,6 +30,7 @@ class FrameRunner {
   // As StageRunner's, without the time. Wanted::kLogits and kHidden are Unimplemented: no message
   // carries them.
   absl::StatusOr<StageOutput> Run(const wire::StageFrame& frame, const StagePart& part);
+  std::vector<wire::SequenceLength> Held() const;
   absl::StatusOr<std::vector<wire::SequenceLength>> Commit(
       const std::vector<wire::Commit::Sequence>& sequences);
 
@@ -39,6 +40,7 @@ class FrameRunner {
   absl::Status Compute(const wire::StageFrame& frame, const StagePart& part, StageOutput& output);
   // The rows of a step that this stage holds already.
   absl::Status PassOn(const wire::StageFrame& frame, StageOutput& output) const;
+  absl::Status MakeWay(const wire::StageCommand& command);
   // What it holds of the step's sequences from their first tokens here on.
   absl::Status Drop(const model::Step& step);
   absl::Status CutTo(model::SequenceId sequence, int32_t length);

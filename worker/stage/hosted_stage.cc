@@ -42,9 +42,10 @@ StagePart PartOf(const wire::StageFrame& frame, int32_t stage, int32_t num_stage
 }  // namespace
 
 HostedStage::HostedStage(const wire::Prepare& plan, std::shared_ptr<StageRunner> runner,
-                         std::string who, Executor& executor, StageHost& host)
+                         bool shared, std::string who, Executor& executor, StageHost& host)
     : plan_(plan),
       runner_(std::move(runner)),
+      shared_(shared),
       who_(std::move(who)),
       executor_(executor),
       host_(host) {}
@@ -106,7 +107,14 @@ void HostedStage::Start(Waiting waiting) {
     onward.commands = waiting.frame.commands;
     onward.replaying = waiting.frame.replaying;
   }
-  const StagePart part = PartOf(waiting.frame, plan_.stage, plan_.num_stages);
+  StagePart part = PartOf(waiting.frame, plan_.stage, plan_.num_stages);
+  part.ahead = !committing_;
+  if (part.ahead && part.computes && shared_) {
+    --running_;
+    Fail(onward.step.number,
+         absl::FailedPreconditionError("another epoch is served, and this one has not begun"));
+    return;
+  }
   runner_->Run(std::move(waiting.frame), part,
                [weak = weak_from_this(), onward = std::move(onward),
                 arrival = waiting.arrival](absl::StatusOr<StageOutput> output) mutable {
@@ -142,6 +150,10 @@ void HostedStage::Finish(wire::StageFrame onward, absl::Duration arrival,
                       .timings = std::move(onward.timings)});
   } else {
     onward.hidden = std::move(output->hidden);
+    if (output->left_out) {
+      onward.step.tokens.clear();
+      onward.commands.clear();
+    }
     const Sent sent = host_.Forward(plan_.next, std::move(onward));
     blocked_ = sent == Sent::kFull;
     if (sent == Sent::kNoLink) {

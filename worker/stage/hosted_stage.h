@@ -42,9 +42,10 @@ class HostedStage : public std::enable_shared_from_this<HostedStage> {
   static constexpr size_t kMostWaitingFrames = 256;
   static constexpr int64_t kMostWaitingBytes = int64_t{64} << 20;
 
-  // `who`: the worker, in errors. Executor and host must outlive the stage.
-  HostedStage(const wire::Prepare& plan, std::shared_ptr<StageRunner> runner, std::string who,
-              Executor& executor, StageHost& host);
+  // `who`: the worker, in errors. `shared`: the runner serves another epoch until this one's
+  // commit. Executor and host must outlive the stage.
+  HostedStage(const wire::Prepare& plan, std::shared_ptr<StageRunner> runner, bool shared,
+              std::string who, Executor& executor, StageHost& host);
 
   const wire::Prepare& plan() const { return plan_; }
   const std::shared_ptr<StageRunner>& runner() const { return runner_; }
@@ -52,7 +53,8 @@ class HostedStage : public std::enable_shared_from_this<HostedStage> {
   // Tells Committed when it is done; called again, tells the same again.
   void Commit(std::vector<wire::Commit::Sequence> sequences);
   // A frame of this epoch. A repeated number is ignored; a gap, or more than may wait, fails the
-  // step (StepResult).
+  // step (StepResult). Ahead of the commit it may only be a replay, which a runner that serves
+  // another epoch does not compute.
   void Take(wire::StageFrame frame);
   // Drops what waits and the output of what runs; `done` is called when nothing runs any more. For
   // good. A second call replaces `done`.
@@ -77,6 +79,7 @@ class HostedStage : public std::enable_shared_from_this<HostedStage> {
 
   const wire::Prepare plan_;
   const std::shared_ptr<StageRunner> runner_;
+  const bool shared_;
   const std::string who_;
   Executor& executor_;
   StageHost& host_;

@@ -59,31 +59,52 @@ void Instance::Prepare(const wire::Prepare& plan) {
   if (Dropped(plan.epoch) || plan.epoch < preparing_epoch_) return;
   const absl::Status valid = Check(plan);
   if (!valid.ok() || (plan.epoch == epoch_ && !stages_.empty())) {
-    TellPrepared(plan, valid);
+    TellPrepared({.plan = plan, .status = valid});
     return;
   }
   if (plan.epoch > preparing_epoch_) BeginPreparing(plan.epoch);
   const auto [at, is_new] = preparing_.try_emplace(plan.stage);
   Preparing& preparing = at->second;
   if (!is_new) {
-    if (preparing.done) TellPrepared(preparing.plan, preparing.status);
+    if (preparing.done) TellPrepared(preparing);
     return;
   }
   preparing.plan = plan;
-  preparing.runner = TakeRunnerLike(plan);
-  if (preparing.runner != nullptr) {
-    preparing.done = true;
-    TellPrepared(plan, absl::OkStatus());
+  if (std::shared_ptr<StageRunner> runner = TakeRunnerLike(plan)) {
+    KeepRunner(preparing, std::move(runner));
   } else {
     Load(preparing);
   }
 }
 
+// What a stage that serves holds may fill those after it.
+void Instance::KeepRunner(Preparing& preparing, std::shared_ptr<StageRunner> runner) {
+  const bool serves = Serves(runner);
+  preparing.stage = std::make_shared<HostedStage>(preparing.plan, runner, serves, around_.who,
+                                                  around_.executor, around_.host);
+  runner->ReportHeld([this, weak = std::weak_ptr(preparing.stage), serves](auto held) {
+    const auto stage = weak.lock();
+    if (stage == nullptr) return;
+    const auto found = preparing_.find(stage->plan().stage);
+    if (found == preparing_.end() || found->second.stage != stage) return;
+    found->second.done = true;
+    if (serves) found->second.held = std::move(held);
+    TellPrepared(found->second);
+  });
+}
+
+bool Instance::Serves(const std::shared_ptr<StageRunner>& runner) const {
+  return std::ranges::any_of(stages_,
+                             [&](const auto& entry) { return entry.second->runner() == runner; });
+}
+
 // Cancels what still loads for an epoch before; what has been loaded may serve this one.
 void Instance::BeginPreparing(const model::Epoch& epoch) {
   for (auto& [number, preparing] : preparing_) {
-    if (preparing.runner != nullptr)
-      spares_.push_back({std::move(preparing.plan), std::move(preparing.runner)});
+    if (preparing.stage == nullptr) continue;
+    preparing.stage->Fence([] {});
+    if (!Serves(preparing.stage->runner()))
+      spares_.push_back({preparing.plan, preparing.stage->runner()});
   }
   preparing_.clear();
   preparing_epoch_ = epoch;
@@ -119,17 +140,22 @@ void Instance::Loaded(int32_t stage, absl::StatusOr<std::unique_ptr<StageRunner>
   Preparing& preparing = preparing_.at(stage);
   preparing.done = true;
   if (runner.ok()) {
-    preparing.runner = *std::move(runner);
+    preparing.stage =
+        std::make_shared<HostedStage>(preparing.plan, *std::move(runner), /*shared=*/false,
+                                      around_.who, around_.executor, around_.host);
   } else {
     preparing.status = runner.status();
   }
   retired_.Add(std::move(preparing.loading));  // it is in the midst of a callback
-  TellPrepared(preparing.plan, preparing.status);
+  TellPrepared(preparing);
 }
 
-void Instance::TellPrepared(const wire::Prepare& plan, const absl::Status& status) {
-  around_.host.Tell(
-      wire::Prepared{.instance = id_, .epoch = plan.epoch, .stage = plan.stage, .status = status});
+void Instance::TellPrepared(const Preparing& preparing) {
+  around_.host.Tell(wire::Prepared{.instance = id_,
+                                   .epoch = preparing.plan.epoch,
+                                   .stage = preparing.plan.stage,
+                                   .status = preparing.status,
+                                   .held = preparing.held});
 }
 
 void Instance::Fence(const wire::Fence& fence) {
@@ -157,7 +183,7 @@ void Instance::Commit(const wire::Commit& commit) {
   }
   const bool prepared = commit.epoch == preparing_epoch_ && !preparing_.empty() &&
                         std::ranges::all_of(preparing_, [](const auto& entry) {
-                          return entry.second.runner != nullptr;
+                          return entry.second.stage != nullptr;
                         });
   if (!prepared) {
     const int32_t stage = preparing_.empty() ? 0 : preparing_.begin()->first;
@@ -173,10 +199,7 @@ void Instance::Commit(const wire::Commit& commit) {
   unfenced_stages_ = 0;
   for (const auto& [number, stage] : stages_) stage->Fence([] {});
   stages_.clear();
-  for (auto& [number, preparing] : preparing_) {
-    stages_[number] = std::make_shared<HostedStage>(preparing.plan, std::move(preparing.runner),
-                                                    around_.who, around_.executor, around_.host);
-  }
+  for (auto& [number, preparing] : preparing_) stages_[number] = std::move(preparing.stage);
   preparing_.clear();
   spares_.clear();
   for (const auto& [number, stage] : stages_) stage->Commit(commit.sequences);
@@ -201,26 +224,38 @@ absl::Status Instance::Take(const Route& from, wire::StageFrame frame) {
     ++num_dropped_frames_;
     return absl::OkStatus();
   }
-  const auto stage = stages_.find(StageOf(frame));
-  if (epoch != epoch_ || stage == stages_.end()) {
+  HostedStage* stage = StageFor(frame);
+  if (stage == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("instance ", id_, " has no stage ",
                                                    StageOf(frame), " here in epoch ", epoch.term,
                                                    ".", epoch.number));
   }
-  const wire::Prepare& plan = stage->second->plan();
+  const wire::Prepare& plan = stage->plan();
   const Route previous = plan.stage == 0 ? CoordinatorRoute() : RouteOf(plan.previous, true);
   if (from != previous) {
     return absl::InvalidArgumentError(absl::StrCat("steps of instance ", id_, ", stage ",
                                                    plan.stage, " come from ", previous.peer,
                                                    ", not from ", from.peer));
   }
-  stage->second->Take(std::move(frame));
+  stage->Take(std::move(frame));
   return absl::OkStatus();
+}
+
+HostedStage* Instance::StageFor(const wire::StageFrame& frame) const {
+  const int32_t number = StageOf(frame);
+  if (frame.step.epoch == epoch_) {
+    const auto stage = stages_.find(number);
+    if (stage != stages_.end()) return stage->second.get();
+  } else if (frame.step.epoch == preparing_epoch_ && !frame.replaying.empty()) {
+    const auto preparing = preparing_.find(number);
+    if (preparing != preparing_.end()) return preparing->second.stage.get();
+  }
+  return nullptr;
 }
 
 void Instance::TakeFromNeighbour(wire::StageFrame frame) {
   if (HoldsNextOf(frame) && !Dropped(frame.step.epoch)) {
-    stages_.at(StageOf(frame))->Take(std::move(frame));
+    StageFor(frame)->Take(std::move(frame));
   } else {
     ++num_dropped_frames_;
   }
@@ -254,8 +289,12 @@ std::vector<wire::Peer> Instance::PeersToDial() const {
 }
 
 void Instance::OnWritable(const Route& route) {
-  const auto stages = stages_;
-  for (const auto& [number, stage] : stages) {
+  std::vector<std::shared_ptr<HostedStage>> stages;
+  for (const auto& [number, stage] : stages_) stages.push_back(stage);
+  for (const auto& [number, preparing] : preparing_) {
+    if (preparing.stage != nullptr) stages.push_back(preparing.stage);
+  }
+  for (const auto& stage : stages) {
     if (RouteOf(stage->plan().next, false) == route) stage->OnWritable();
   }
 }

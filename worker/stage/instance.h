@@ -48,9 +48,7 @@ class Instance {
   absl::Status Take(const Route& from, wire::StageFrame frame);
   // From a stage of this worker to the next one, on this worker too.
   void TakeFromNeighbour(wire::StageFrame frame);
-  bool HoldsNextOf(const wire::StageFrame& frame) const {
-    return frame.step.epoch == epoch_ && stages_.contains(StageOf(frame));
-  }
+  bool HoldsNextOf(const wire::StageFrame& frame) const { return StageFor(frame) != nullptr; }
 
   // The data links that present and prepared stages need.
   std::vector<Route> Routes() const;
@@ -65,9 +63,10 @@ class Instance {
   struct Preparing {
     wire::Prepare plan;
     std::unique_ptr<StageLoader::Loading> loading;
-    std::shared_ptr<StageRunner> runner;
+    std::shared_ptr<HostedStage> stage;  // takes what is replayed ahead
     bool done = false;
     absl::Status status;
+    std::vector<wire::SequenceLength> held;
   };
 
   // A runner of an epoch that was overtaken before its commit.
@@ -80,12 +79,17 @@ class Instance {
   static int32_t StageOf(const wire::StageFrame& frame) {
     return static_cast<int32_t>(frame.timings.size());
   }
+  // The stage that is to take it, of this epoch or, a replay, of the one that is being prepared; or
+  // null.
+  HostedStage* StageFor(const wire::StageFrame& frame) const;
   // InvalidArgument for a stage that cannot be.
   absl::Status Check(const wire::Prepare& plan) const;
   void BeginPreparing(const model::Epoch& epoch);
   void Load(Preparing& preparing);
   void Loaded(int32_t stage, absl::StatusOr<std::unique_ptr<StageRunner>> runner);
-  void TellPrepared(const wire::Prepare& plan, const absl::Status& status);
+  void KeepRunner(Preparing& preparing, std::shared_ptr<StageRunner> runner);
+  void TellPrepared(const Preparing& preparing);
+  bool Serves(const std::shared_ptr<StageRunner>& runner) const;
   void OnStageFenced(const model::Epoch& epoch);
   // One that is there already, or null.
   std::shared_ptr<StageRunner> TakeRunnerLike(const wire::Prepare& plan);

@@ -17,12 +17,16 @@ struct StagePart {
   bool replays = false;   // drops first what it holds from the step's places on
   bool computes = true;   // otherwise it holds the step's tokens already
   bool passes_on = true;  // the next stage computes
+  // Ahead of the epoch's commit, when another one may still be served: only a stage that computes
+  // heeds the commands, and what was not kept is left out.
+  bool ahead = false;
 };
 
 struct StageOutput {
   std::vector<float> hidden;              // (T, D), where it passes on
   std::vector<wire::TokenResult> tokens;  // from the last stage
   double computing_seconds = 0;
+  bool left_out = false;  // the step: nobody after this stage is to see it
 };
 
 // Calls are queued and answered in their order; every answer is a task of the executor. Destroying
@@ -35,6 +39,9 @@ class StageRunner {
   // would have changed; commands before the one that failed are applied.
   virtual void Run(wire::StageFrame frame, const StagePart& part,
                    absl::AnyInvocable<void(absl::StatusOr<StageOutput>)> done) = 0;
+
+  // Every sequence, and what is held and has been kept of it.
+  virtual void ReportHeld(absl::AnyInvocable<void(std::vector<wire::SequenceLength>)> done) = 0;
 
   // Begins an epoch: frees all other sequences, trims those named to at most their length, makes
   // those that are not there, empty. Answers what each of them holds and has kept now.

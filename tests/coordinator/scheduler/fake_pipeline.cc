@@ -97,6 +97,9 @@ bool FakeStage::Apply(const wire::StageCommand& command, std::string& error) {
 bool FakeStage::Run(const wire::StageFrame& frame, const Part& part, std::vector<uint64_t>& hashes,
                     std::string& error) {
   for (const wire::StageCommand& command : frame.commands) {
+    if (part.ahead && !part.computes) break;
+    const auto* begin = std::get_if<wire::BeginCommand>(&command);
+    if (part.ahead && begin != nullptr) sequences_.erase(begin->start.sequence);
     if (!Apply(command, error)) return false;
   }
   const int64_t blocks_before = num_blocks();
@@ -105,6 +108,12 @@ bool FakeStage::Run(const wire::StageFrame& frame, const Part& part, std::vector
   for (size_t i = 0; i < tokens.size(); ++i) {
     const model::StepToken& token = tokens[i];
     const auto found = sequences_.find(token.sequence);
+    const bool gone = found == sequences_.end() ||
+                      (!part.computes && token.position >= std::ssize(found->second.tokens));
+    if (gone && part.ahead && !part.computes) {
+      hashes.clear();
+      return true;
+    }
     if (found == sequences_.end()) return error = "a token of no sequence", false;
     Sequence& sequence = found->second;
     const bool first = i == 0 || tokens[i - 1].sequence != token.sequence;
@@ -168,11 +177,20 @@ bool FakeStage::PassOn(const Sequence& sequence, const model::StepToken& token, 
   return true;
 }
 
+std::vector<wire::SequenceLength> FakeStage::Held() const {
+  std::vector<wire::SequenceLength> held;
+  for (const auto& [id, sequence] : sequences_) {
+    const auto size = std::ssize(sequence.tokens);
+    held.push_back(
+        {id, static_cast<int32_t>(size), static_cast<int32_t>(std::min(size, most_kept_))});
+  }
+  return held;
+}
+
 std::vector<wire::SequenceLength> FakeStage::Commit(
     const std::vector<wire::Commit::Sequence>& kept) {
   std::map<model::SequenceId, Sequence> old = std::exchange(sequences_, {});
   may_copy_ |= !old.empty();
-  std::vector<wire::SequenceLength> held;
   for (const wire::Commit::Sequence& named : kept) {
     Sequence& sequence = sequences_[named.start.sequence];
     if (const auto found = old.find(named.start.sequence); found != old.end())
@@ -181,11 +199,8 @@ std::vector<wire::SequenceLength> FakeStage::Commit(
     Cut(sequence, CanCutTo(sequence, length) ? length : 0);
     if (sequence.tokens.empty()) sequence.reached = 0;
     sequence.start = named.start;
-    const auto size = std::ssize(sequence.tokens);
-    held.push_back({named.start.sequence, static_cast<int32_t>(size),
-                    static_cast<int32_t>(std::min(size, most_kept_))});
   }
-  return held;
+  return Held();
 }
 
 void FakeStage::Forget(std::mt19937_64& random) {

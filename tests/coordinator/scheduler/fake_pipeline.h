@@ -31,13 +31,14 @@ class FakeStage {
 
   // What StagePart says.
   struct Part {
-    bool computes = true, passes_on = true;
+    bool computes = true, passes_on = true, ahead = false;
   };
-  // Adds this stage's hash of each token's prefix, 0 where it passes nothing on. False: what is
-  // wrong is in `error`.
+  // Adds this stage's hash of each token's prefix, 0 where it passes nothing on; none at all for a
+  // step that it leaves out. False: what is wrong is in `error`.
   bool Run(const wire::StageFrame& frame, const Part& part, std::vector<uint64_t>& hashes,
            std::string& error);
   std::vector<wire::SequenceLength> Commit(const std::vector<wire::Commit::Sequence>& kept);
+  std::vector<wire::SequenceLength> Held() const;
   // Loses the end of some sequences, as a stage that had not come so far.
   void Forget(std::mt19937_64& random);
   // Rows of so many positions of each sequence stay for replays.
