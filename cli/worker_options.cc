@@ -33,6 +33,9 @@ void AddWorkerFlags(CLI::App& command, WorkerFlags& flags) {
                      "At most so much of each device's memory, as 4GiB (default: what is free)");
   command.add_option("-t,--threads", flags.num_threads, "CPU threads (default: one per core)")
       ->check(CLI::Range(1, 1024));
+  command.add_flag("--measure", flags.measure,
+                   "Measure the devices again (default: what was measured before, unless the "
+                   "machine was busy then)");
   command.add_option("--advertise", flags.advertise,
                      "HOST:PORT where other workers reach this one, if not where it listens");
   command.add_option("--state-dir", flags.state_folder,
@@ -60,6 +63,7 @@ absl::StatusOr<WorkerProcessOptions> WorkerOptionsOf(const WorkerFlags& flags) {
   options.name = flags.name;
   options.cache_folder = flags.cache_folder.empty() ? DefaultCacheFolder() : flags.cache_folder;
   options.num_threads = flags.num_threads;
+  options.measure_again = flags.measure;
   options.drain_timeout = absl::Seconds(flags.drain_seconds);
   if (!flags.advertise.empty()) options.advertise = {flags.advertise};
   if (!flags.memory.empty()) {

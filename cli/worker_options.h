@@ -12,11 +12,13 @@ namespace potluck::cli {
 struct WorkerFlags {
   std::string name, device = "auto", memory, advertise, state_folder, cache_folder;
   int num_threads = 0;
+  bool measure = false;
   double drain_seconds = 20;
   std::string log_level = "info", log_format = "logfmt";
 };
 
-// --name, --device, --memory, --threads, --advertise, --state-dir, --cache-dir, --drain-timeout,
+// --name, --device, --memory, --threads, --measure, --advertise, --state-dir, --cache-dir,
+// --drain-timeout,
 // --log-level, --log-format.
 void AddWorkerFlags(CLI::App& command, WorkerFlags& flags);
 

@@ -32,6 +32,7 @@ constexpr int kPortsToTry = 64;
 absl::StatusOr<std::vector<wire::DeviceProfile>> ProfileDevices(
     const WorkerProcessOptions& options) {
   std::vector<wire::DeviceProfile> profiles;
+  worker::LoadMeter load;
   for (const std::string& name : options.devices) {
     POTLUCK_ASSIGN_OR_RETURN(
         const auto device,
@@ -41,7 +42,9 @@ absl::StatusOr<std::vector<wire::DeviceProfile>> ProfileDevices(
         worker::ProfileDevice(*device, SteadyClock(),
                               {.state_folder = options.state_folder,
                                .version = POTLUCK_VERSION,
-                               .memory_limit_bytes = options.memory_limit_bytes}));
+                               .memory_limit_bytes = options.memory_limit_bytes,
+                               .measure_again = options.measure_again,
+                               .load_by_others = [&load] { return load.Read(); }}));
     profiles.push_back(std::move(profile));
   }
   return profiles;
@@ -76,7 +79,8 @@ class WorkerProcess::Impl {
   Impl(WorkerProcessOptions options, std::shared_ptr<model::BlobCache> cache)
       : options_(std::move(options)),
         store_(std::move(cache), std::make_shared<model::LocalFiles>()),
-        watch_(options_.devices.size(), options_.cache_folder, options_.memory_limit_bytes) {}
+        claims_(options_.memory_limit_bytes),
+        watch_(options_.cache_folder) {}
 
   ~Impl() {
     logic_.RunAndWait([this] {
@@ -134,6 +138,7 @@ class WorkerProcess::Impl {
                 [threads = options_.num_threads](const std::string& device) {
                   return kernels::OpenDevice({.device = device, .num_threads = threads});
                 },
+            .claims = &claims_,
             .make_thread = [] { return std::make_unique<ThreadExecutor>(); }},
         store_,
         worker::WeightsSurroundings{.self = identity.id,
@@ -160,7 +165,9 @@ class WorkerProcess::Impl {
     options.drain_timeout = options_.drain_timeout;
     options.seed = uint64_t{random()} << 32 | random();
     options.machine_state = [this] {
-      return watch_.Read(std::vector<int64_t>(options_.devices.size(), 0));
+      std::vector<int64_t> held;
+      for (const std::string& device : options_.devices) held.push_back(claims_.HeldBytes(device));
+      return watch_.Read(held);
     };
     worker_ = std::make_unique<worker::Worker>(std::move(options), std::move(events), logic_,
                                                *transport_, *loader_, weights_.get());
@@ -173,6 +180,7 @@ class WorkerProcess::Impl {
   ThreadExecutor files_;
   ThreadExecutor logic_;
   model::BlobStore store_;
+  worker::MemoryClaims claims_;
   worker::MachineWatch watch_;
   Acceptor acceptor_;
   std::vector<std::string> addresses_;

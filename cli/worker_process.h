@@ -19,8 +19,9 @@ struct WorkerProcessOptions {
   std::string state_folder;          // locked by the caller
   std::string cache_folder;          // of weights, shared by all workers of this user
   std::vector<std::string> devices;  // as `potluck devices` names them
-  int64_t memory_limit_bytes = 0;    // of each device; 0: none
+  int64_t memory_limit_bytes = 0;    // for stages, of each device; 0: none
   int num_threads = 0;               // of the CPU; 0: one per core
+  bool measure_again = false;        // the devices, whatever is known of them
   std::string listen;                // "HOST:PORT" where other workers may dial it; empty: nowhere
   std::vector<std::string> advertise;  // what they dial; empty: where it listens
   std::vector<std::string> coordinator;

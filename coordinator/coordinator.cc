@@ -229,8 +229,16 @@ absl::Status Coordinator::OnDataMessage(const wire::WorkerId& from, wire::Messag
 // A link between two workers broke. Where both go on living, there is no such way any more: the
 // other direction is tried, then the coordinator relays.
 void Coordinator::OnLinkLost(const wire::WorkerId& from, const wire::LinkLost& lost) {
-  executor_.PostAfter(kWhoDied, [this, alive = std::weak_ptr(alive_), from, lost] {
+  const auto processes = [this, from, peer = lost.peer] {
+    const Member* one = membership_.Find(from);
+    const Member* other = membership_.Find(peer);
+    return std::pair(one != nullptr ? one->hello.process : 0,
+                     other != nullptr ? other->hello.process : 0);
+  };
+  executor_.PostAfter(kWhoDied, [this, alive = std::weak_ptr(alive_), from, lost, processes,
+                                 told_of = processes()] {
     if (alive.expired() || !IsConnected(from) || !IsConnected(lost.peer)) return;
+    if (processes() != told_of) return;  // one of them did die, and is back
     Log(LogLevel::kWarning, "link lost",
         {{"from", from}, {"to", lost.peer}, {"status", lost.status}});
     membership_.MarkUnreachable(from, lost.peer);
@@ -371,13 +379,7 @@ absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
 }
 
 partition::ClusterProfile Coordinator::Profile() const {
-  std::map<std::string, int64_t> held;
-  for (const auto& [id, hosted] : instances_) {
-    if (!hosted->instance.serving()) continue;
-    for (const partition::StagePlan& stage : hosted->instance.pipeline()->plan.stages)
-      held[stage.device_id] += stage.total_bytes();
-  }
-  return MakeClusterProfile(membership_.members(), options_.host, held, now());
+  return MakeClusterProfile(membership_.members(), options_.host, now());
 }
 
 partition::ClusterProfile Coordinator::ProfileFor(const Hosted& hosted) const {

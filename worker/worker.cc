@@ -86,6 +86,8 @@ wire::WorkerHello Worker::MakeHello() {
   const size_t known = std::min(hello.devices.size(), state.free_memory_bytes.size());
   for (size_t i = 0; i < known; ++i)
     hello.devices[i].free_memory_bytes = state.free_memory_bytes[i];
+  const size_t held = std::min(hello.devices.size(), state.held_memory_bytes.size());
+  for (size_t i = 0; i < held; ++i) hello.devices[i].held_memory_bytes = state.held_memory_bytes[i];
   return hello;
 }
 
@@ -95,6 +97,7 @@ wire::Heartbeat Worker::MakeHeartbeat() {
     MachineState state = options_.machine_state();
     heartbeat.load = state.load;
     heartbeat.free_memory_bytes = std::move(state.free_memory_bytes);
+    heartbeat.held_memory_bytes = std::move(state.held_memory_bytes);
     heartbeat.disk_free_bytes = state.disk_free_bytes;
   }
   for (const auto& [id, instance] : instances_) {

@@ -31,6 +31,7 @@ namespace potluck::worker {
 struct MachineState {
   double load = 0;                         // 0..1, of others
   std::vector<int64_t> free_memory_bytes;  // by device, as in the hello
+  std::vector<int64_t> held_memory_bytes;  // likewise, by stages of this worker
   int64_t disk_free_bytes = 0;
 };
 

@@ -26,14 +26,56 @@ partition::Availability AvailabilityOf(MemberState state) {
 // A device that its owner keeps busy is slow, but better than none.
 constexpr double kMostLoad = 0.9;
 
+const std::string& HostOf(const Member& member) {
+  return member.hello.host.empty() ? member.hello.worker : member.hello.host;
+}
+
+// Of a device, read at the same moment: what of one is in the other is never counted twice.
+struct Memory {
+  int64_t free_bytes = 0, held_bytes = 0;
+};
+Memory MemoryOf(const Member& member, size_t index) {
+  const wire::DeviceProfile& device = member.hello.devices[index];
+  const wire::Heartbeat& heartbeat = member.heartbeat;
+  Memory memory{device.free_memory_bytes, device.held_memory_bytes};
+  if (index < heartbeat.free_memory_bytes.size()) {
+    memory.free_bytes = heartbeat.free_memory_bytes[index];
+    memory.held_bytes =
+        index < heartbeat.held_memory_bytes.size() ? heartbeat.held_memory_bytes[index] : 0;
+  }
+  // Of what a worker may say, no more than a sum can take.
+  memory.free_bytes = std::clamp<int64_t>(memory.free_bytes, 0, partition::kMostProfileBytes);
+  memory.held_bytes = std::clamp<int64_t>(memory.held_bytes, 0, partition::kMostProfileBytes);
+  return memory;
+}
+
+// A host's memory, as those see it that see as much of it: containers may have limits.
+using HostMemory = std::pair<std::string, int64_t>;
+HostMemory HostMemoryOf(const Member& member, size_t index) {
+  return {HostOf(member), member.hello.devices[index].memory_bytes};
+}
+
+// What stages hold of the memory that all devices of a host share.
+std::map<HostMemory, int64_t> HeldOnHosts(const std::map<wire::WorkerId, Member>& members) {
+  std::map<HostMemory, int64_t> held;
+  for (const auto& [id, member] : members) {
+    if (!member.connected()) continue;
+    for (size_t i = 0; i < member.hello.devices.size(); ++i) {
+      if (!member.hello.devices[i].own_memory)
+        held[HostMemoryOf(member, i)] += MemoryOf(member, i).held_bytes;
+    }
+  }
+  return held;
+}
+
 partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Duration now,
-                                    const std::map<std::string, int64_t>& held_bytes) {
+                                    const std::map<HostMemory, int64_t>& held_on_hosts) {
   const wire::DeviceProfile& device = member.hello.devices[index];
   partition::DeviceProfile profile;
   profile.id = DeviceId(member.hello.worker, device.device);
   profile.worker_id = member.hello.worker;
   profile.name = member.hello.name;
-  profile.host_id = member.hello.host.empty() ? member.hello.worker : member.hello.host;
+  profile.host_id = HostOf(member);
   profile.backend = device.backend;
   profile.numerics_class = device.numerics_class;
   profile.own_memory = device.own_memory;
@@ -46,16 +88,12 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
   profile.step_overhead_seconds = device.step_overhead_seconds;
   profile.layer_overhead_seconds = device.layer_overhead_seconds;
   profile.load = std::clamp(member.heartbeat.load, 0.0, kMostLoad);
-  const int64_t free = index < member.heartbeat.free_memory_bytes.size()
-                           ? member.heartbeat.free_memory_bytes[index]
-                           : device.free_memory_bytes;
-  const auto held = held_bytes.find(profile.id);
-  const int64_t ours = held == held_bytes.end() ? 0 : held->second;
+  const Memory memory = MemoryOf(member, index);
+  const int64_t held =
+      device.own_memory ? memory.held_bytes : held_on_hosts.at(HostMemoryOf(member, index));
   profile.total_memory_bytes = std::max(device.memory_bytes, device.free_memory_bytes);
-  // Pages of mapped weights count as free on the machine, so no more than was free at first.
-  profile.free_memory_bytes =
-      std::clamp<int64_t>(std::max<int64_t>(free, 0) + ours, 0,
-                          std::max(device.free_memory_bytes, std::min(ours, device.memory_bytes)));
+  profile.free_memory_bytes = std::min(memory.free_bytes + held, profile.total_memory_bytes);
+  profile.memory_limit_bytes = device.memory_limit_bytes;
   profile.free_disk_bytes = std::clamp<int64_t>(
       member.heartbeat.number > 0 ? member.heartbeat.disk_free_bytes : member.hello.disk_free_bytes,
       0, partition::kMostProfileBytes);
@@ -78,15 +116,15 @@ std::string DeviceId(const wire::WorkerId& worker, const std::string& device) {
 
 partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Member>& members,
                                              const std::string& coordinator_host,
-                                             const std::map<std::string, int64_t>& held_bytes,
                                              absl::Duration now) {
   partition::ClusterProfile cluster;
+  const std::map<HostMemory, int64_t> held_on_hosts = HeldOnHosts(members);
   cluster.coordinator_id = wire::kCoordinator;
   cluster.coordinator_host_id = coordinator_host;
   for (const auto& [id, member] : members) {
     if (!Plannable(member, now)) continue;
     for (size_t i = 0; i < member.hello.devices.size(); ++i)
-      cluster.devices.push_back(MakeDevice(member, i, now, held_bytes));
+      cluster.devices.push_back(MakeDevice(member, i, now, held_on_hosts));
   }
   std::erase_if(cluster.devices, [](const partition::DeviceProfile& device) {
     return std::ranges::none_of(device.decode_bytes_per_second, [](double r) { return r > 0; });

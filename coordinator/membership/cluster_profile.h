@@ -14,11 +14,10 @@ namespace potluck::coordinator {
 // Of one device in all of the cluster: "WORKER/DEVICE".
 std::string DeviceId(const wire::WorkerId& worker, const std::string& device);
 
-// Members that are connected and measured. `held_bytes`: what stages take of each device now, by
-// DeviceId; a member counts it as taken, the planner as free.
+// Members that are connected and measured. What the stages of a host's workers hold is taken on the
+// machine, and free for the planner, which knows of its instances.
 partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Member>& members,
                                              const std::string& coordinator_host,
-                                             const std::map<std::string, int64_t>& held_bytes,
                                              absl::Duration now);
 
 }  // namespace potluck::coordinator

@@ -28,7 +28,8 @@ absl::Status CheckDevice(const wire::DeviceProfile& device) {
     return absl::InvalidArgumentError(
         absl::StrCat("a device is called \"", Printable(device.device), "\""));
   }
-  if (device.memory_bytes < 0 || device.free_memory_bytes < 0) {
+  if (device.memory_bytes < 0 || device.free_memory_bytes < 0 || device.held_memory_bytes < 0 ||
+      device.memory_limit_bytes < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("device ", device.device, " says that it has less than no memory"));
   }
@@ -60,7 +61,7 @@ absl::Status CheckHello(wire::WorkerHello& hello) {
   // One lying profile must not make the planner refuse the whole cluster.
   Member member{.hello = hello};
   member.has_control = member.has_data = member.measured = true;
-  return partition::Validate(MakeClusterProfile({{hello.worker, member}}, "", {}, {}));
+  return partition::Validate(MakeClusterProfile({{hello.worker, member}}, "", {}));
 }
 
 }  // namespace potluck::coordinator

@@ -177,6 +177,7 @@ absl::Status Membership::OnHello(PeerLink& link, wire::WorkerHello hello) {
     }
     Lose(hello.worker, absl::UnavailableError("the worker has dialled again"));
   }
+  ForgetLinks(hello);
   Member& member = members_[hello.worker];
   member.has_control = true;
   member.suspect = member.wants_to_leave = member.left = member.owner_paused = false;
@@ -348,6 +349,19 @@ absl::Status Membership::OnData(const wire::WorkerId& worker, wire::Message mess
 }
 
 // --- Measuring -----------------------------------------------------------------------------------
+
+// A process that is new may be elsewhere; one that has come back may be reached where it was not.
+void Membership::ForgetLinks(const wire::WorkerHello& hello) {
+  const auto known = members_.find(hello.worker);
+  if (known == members_.end()) return;
+  const bool is_new = known->second.hello.process != hello.process;
+  const auto stale = [&](const LinkQuality& link) { return is_new || !link.reachable; };
+  std::erase_if(known->second.links, [&](const auto& entry) { return stale(entry.second); });
+  for (auto& [id, other] : members_) {
+    const auto link = other.links.find(hello.worker);
+    if (link != other.links.end() && stale(link->second)) other.links.erase(link);
+  }
+}
 
 // A new worker measures its link to the coordinator and to the others, one after another. Workers
 // of one host reach each other as fast as memory allows: those are not measured.

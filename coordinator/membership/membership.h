@@ -101,6 +101,7 @@ class Membership {
   void Heard(const wire::WorkerId& worker);
   void OnSilence(const wire::WorkerId& worker);
   void Lose(const wire::WorkerId& worker, const absl::Status& why);
+  void ForgetLinks(const wire::WorkerHello& hello);
   void StartMeasuring(const wire::WorkerId& worker);
   void MeasureNext(const wire::WorkerId& worker);
   void OnMeasured(const wire::WorkerId& worker, const wire::LinkMeasured& result);

@@ -43,10 +43,8 @@ absl::StatusOr<StageMemory> MemoryOf(const ModelConfig& config, const DecoderGra
   // First of all: sizes that the file's own tensors do not bear out are not worth computing with.
   POTLUCK_ASSIGN_OR_RETURN(const std::vector<const WeightTensor*> weights,
                            FindWeights(decoder.graph, source));
-  StageMemory memory;
+  StageMemory memory = DecoderStage::MemoryBesideWeights(config, decoder, options);
   for (const WeightTensor* weight : weights) memory.weight_bytes += StoredBytes(*weight);
-  memory.kv_bytes = KvCache::BytesFor(ShapeOf(config, decoder), KvOptionsOf(options));
-  memory.activation_bytes = PlanMemory(decoder.graph, Largest(options)).arena_bytes;
   return memory;
 }
 
@@ -69,6 +67,15 @@ absl::StatusOr<StageMemory> DecoderStage::MemoryFor(const ModelConfig& config,
   POTLUCK_ASSIGN_OR_RETURN(const DecoderGraph decoder,
                            BuildDecoder(config, options.range, source, options.context_length));
   return MemoryOf(config, decoder, source, options);
+}
+
+StageMemory DecoderStage::MemoryBesideWeights(const ModelConfig& config,
+                                              const DecoderGraph& decoder,
+                                              const StageOptions& options) {
+  StageMemory memory;
+  memory.kv_bytes = KvCache::BytesFor(ShapeOf(config, decoder), KvOptionsOf(options));
+  memory.activation_bytes = PlanMemory(decoder.graph, Largest(options)).arena_bytes;
+  return memory;
 }
 
 absl::StatusOr<std::unique_ptr<DecoderStage>> DecoderStage::Load(const ModelConfig& config,

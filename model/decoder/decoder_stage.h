@@ -48,6 +48,10 @@ class DecoderStage {
                                                const WeightSource& source,
                                                const StageOptions& options);
 
+  // The same but for weight_bytes, which stay 0. The weights have the graph's shapes.
+  static StageMemory MemoryBesideWeights(const ModelConfig& config, const DecoderGraph& decoder,
+                                         const StageOptions& options);
+
   // The backend must outlive the stage. Errors name the tensor or the number that is wrong;
   // ResourceExhausted says what would fit.
   static absl::StatusOr<std::unique_ptr<DecoderStage>> Load(const ModelConfig& config,

@@ -144,6 +144,29 @@ absl::StatusOr<std::vector<std::string>> StoredModel::StageTensors(const StageRa
   return names;
 }
 
+absl::StatusOr<StageMemory> StoredModel::MemoryFor(const StageOptions& options) const {
+  POTLUCK_ASSIGN_OR_RETURN(
+      const DecoderGraph decoder,
+      BuildDecoder(config(), options.range, *file_.weights, options.context_length));
+  std::unordered_map<std::string_view, const ManifestTensor*> tensors;
+  for (const ManifestTensor& tensor : manifest_.tensors) tensors.emplace(tensor.name, &tensor);
+  int64_t weight_bytes = 0;
+  for (const WeightSpec& weight : decoder.graph.weights) {
+    const auto tensor = tensors.find(weight.name);
+    std::vector<int64_t> shape = {weight.rows, weight.cols};
+    if (weight.num_experts > 0) shape.insert(shape.begin(), weight.num_experts);
+    if (tensor == tensors.end() || tensor->second->shape != shape) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(manifest_.name, " has no tensor ", weight.name, " of the config's shape"));
+    }
+    for (const Blob& blob : tensor->second->blobs)
+      weight_bytes += static_cast<int64_t>(blob.size_bytes);
+  }
+  StageMemory memory = DecoderStage::MemoryBesideWeights(config(), decoder, options);
+  memory.weight_bytes = weight_bytes;
+  return memory;
+}
+
 absl::StatusOr<std::shared_ptr<const WeightSource>> StoredModel::Weights(
     std::span<const std::string> names) const {
   std::vector<std::string> all(names.begin(), names.end());

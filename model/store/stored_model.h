@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/decoder/decoder_graph.h"
+#include "model/decoder/decoder_stage.h"
 #include "model/model_file.h"
 #include "model/store/blob_store.h"
 #include "model/store/manifest.h"
@@ -45,6 +46,10 @@ class StoredModel {
   // the model does not have.
   absl::StatusOr<std::vector<std::string>> StageTensors(const StageRange& range,
                                                         int64_t context_length) const;
+
+  // What a stage takes of its device: DecoderStage::MemoryFor without the tensors' bytes. Errors as
+  // BuildDecoder's; InvalidArgument where a tensor has not the shape that the config says.
+  absl::StatusOr<StageMemory> MemoryFor(const StageOptions& options) const;
 
   // A source of these tensors and CommonBlobs', mapped, and pinned for as long as it or a tensor
   // of it lives. NotFound where a blob is missing. May outlive the model.

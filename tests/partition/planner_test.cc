@@ -235,6 +235,28 @@ TEST(PlannerTest, DevicesOfOneHostShareItsMemory) {
   EXPECT_EQ(MustPlan(cluster, wish).stages.size(), 2);
 }
 
+// The limit is the owner's: no share of it is left free, and what the instance holds is in it.
+TEST(PlannerTest, NoDeviceGivesMoreThanItsOwnerLends) {
+  ClusterProfile cluster =
+      MakeCluster({MakeDevice("a", 20e9, 16 * kGiB), MakeDevice("b", 5e9, 16 * kGiB)});
+  InstanceWish wish = MakeWish(MakeModel(8, kGiB));
+  cluster.devices[0].memory_limit_bytes = 3 * kGiB + 512 * kMiB;
+  for (int round = 0; round < 2; ++round) {
+    const auto plan = PlanInstance(cluster, wish, {});
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    ASSERT_EQ(DevicesOf(*plan), (std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(plan->stages[0].last_layer, 2);
+    EXPECT_EQ(plan->stages[0].allowed_bytes, cluster.devices[0].memory_limit_bytes);
+    wish.previous = plan->placements();
+  }
+  // Where less is free than is lent, that counts.
+  cluster.devices[0].free_memory_bytes = 2 * kGiB;
+  wish.previous.clear();
+  const auto plan = PlanInstance(cluster, wish, {});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->stages[0].last_layer, 0);
+}
+
 TEST(PlannerTest, SpreadUsesEveryDeviceThatCanHoldALayer) {
   const ClusterProfile cluster =
       MakeCluster({MakeDevice("desk", 20e9, 8 * kGiB), MakeDevice("pi", 4e9, 4 * kGiB),

@@ -232,6 +232,23 @@ TEST_F(SurvivalTest, ABrokenLinkBetweenTwoLiveWorkersIsGoneAround) {
   EXPECT_EQ(world->coordinator->counters().workers_lost, 0);
 }
 
+// A way that was closed may be open for a process that is new, elsewhere or behind another router.
+TEST_F(SurvivalTest, AWorkerThatReturnsIsDialledAgain) {
+  Start(2);
+  const std::string a = world->Stages()[0], b = world->Stages()[1];
+  const auto hop = [&] { return world->coordinator->membership().HopBetween(a, b); };
+  EXPECT_EQ(hop(), wire::HopKind::kUpstreamDials);
+  world->faults.refused = {{a, b}, {b, a}};
+  world->network.BreakLinks(a, b, absl::UnavailableError("cut"));
+  EXPECT_TRUE(world->RunUntil([&] { return hop() == wire::HopKind::kRelayed && all_serve(2); }));
+  world->faults.refused.clear();
+  world->Restart(b);
+  EXPECT_TRUE(
+      world->RunUntil([&] { return hop() == wire::HopKind::kUpstreamDials && all_serve(2); }));
+  Generate();
+  ExpectAllFinish();
+}
+
 TEST_F(SurvivalTest, WorkersThatNobodyCanDialAreRelayed) {
   world.emplace();
   for (const char* name : {"a", "b", "c"}) world->AddWorker(name, {.reachable = false});

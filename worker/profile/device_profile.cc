@@ -29,12 +29,20 @@ absl::StatusOr<KernelSpeeds> SpeedsOf(kernels::Backend& backend, const kernels::
                                       const Clock& clock, const ProfileOptions& options) {
   const std::string path = SpeedPath(options.state_folder, info.name);
   const SpeedKey key{info.name, info.hardware, info.target, options.version};
-  if (!options.measure_again) {
-    absl::StatusOr<KernelSpeeds> known = ReadSpeeds(path, key);
-    if (known.ok()) return known;
-  }
+  absl::StatusOr<KernelSpeeds> known = absl::NotFoundError("what was known is not asked for");
+  if (!options.measure_again) known = ReadSpeeds(path, key);
+  if (known.ok() && known->load <= kBusyLoad) return known;
+  options.load_by_others();
   POTLUCK_ASSIGN_OR_RETURN(KernelSpeeds speeds,
                            MeasureKernelSpeeds(backend, clock, options.speeds));
+  speeds.load = options.load_by_others();
+  if (known.ok() && known->load <= speeds.load) return known;
+  if (speeds.load > kBusyLoad) {
+    Log(LogLevel::kWarning, "measured on a busy machine, which looks slower than it is",
+        {{"device", info.name},
+         {"load", speeds.load},
+         {"again", "at the next start, or with --measure"}});
+  }
   if (const absl::Status kept = WriteSpeeds(path, key, speeds); !kept.ok())
     Log(LogLevel::kWarning, "the measured speeds are not kept", {{"status", kept}});
   return speeds;
@@ -47,39 +55,32 @@ absl::StatusOr<wire::DeviceProfile> ProfileDevice(kernels::Backend& backend, con
   const kernels::DeviceInfo info = backend.info();
   absl::StatusOr<KernelSpeeds> speeds = SpeedsOf(backend, info, clock, options);
   if (!speeds.ok()) return Annotate(speeds.status(), "measuring " + info.name);
-  return wire::DeviceProfile{
-      .device = info.name,
-      .description = info.hardware,
-      .backend = BackendOf(info.name),
-      .numerics_class = info.numerics_class,
-      .own_memory = info.own_memory,
-      .memory_bytes = info.total_memory_bytes,
-      .free_memory_bytes = FreeWithinLimit(info.free_memory_bytes, 0, options.memory_limit_bytes),
-      .step_overhead_seconds = speeds->step_overhead_seconds,
-      .layer_overhead_seconds = speeds->layer_overhead_seconds,
-      .rates = std::move(speeds->rates)};
+  return wire::DeviceProfile{.device = info.name,
+                             .description = info.hardware,
+                             .backend = BackendOf(info.name),
+                             .numerics_class = info.numerics_class,
+                             .own_memory = info.own_memory,
+                             .memory_bytes = info.total_memory_bytes,
+                             .free_memory_bytes = info.free_memory_bytes,
+                             .memory_limit_bytes = options.memory_limit_bytes,
+                             .step_overhead_seconds = speeds->step_overhead_seconds,
+                             .layer_overhead_seconds = speeds->layer_overhead_seconds,
+                             .rates = std::move(speeds->rates)};
 }
 
-int64_t FreeWithinLimit(int64_t free_bytes, int64_t held_bytes, int64_t limit_bytes) {
-  if (limit_bytes > 0) free_bytes = std::min(free_bytes, limit_bytes - held_bytes);
-  return std::max<int64_t>(0, free_bytes);
-}
-
-MachineWatch::MachineWatch(size_t num_devices, std::string cache_folder, int64_t memory_limit_bytes)
-    : num_devices_(num_devices),
-      cache_folder_(std::move(cache_folder)),
-      memory_limit_bytes_(memory_limit_bytes) {
-  load_.Read();
+std::vector<int64_t> ReallyHeld(std::vector<int64_t> held_bytes, int64_t private_bytes) {
+  for (int64_t& held : held_bytes) {
+    held = std::clamp<int64_t>(held, 0, private_bytes);
+    private_bytes -= held;
+  }
+  return held_bytes;
 }
 
 MachineState MachineWatch::Read(const std::vector<int64_t>& held_bytes) {
-  MachineState state{.load = load_.Read(), .disk_free_bytes = FreeDiskBytes(cache_folder_)};
-  const kernels::HostMemory memory = kernels::ReadHostMemory();
-  for (size_t i = 0; i < num_devices_; ++i) {
-    const int64_t held = i < held_bytes.size() ? held_bytes[i] : 0;
-    state.free_memory_bytes.push_back(
-        FreeWithinLimit(memory.free_bytes, held, memory_limit_bytes_));
-  }
+  MachineState state{.load = load_.Read(),
+                     .held_memory_bytes = ReallyHeld(held_bytes, PrivateBytes()),
+                     .disk_free_bytes = FreeDiskBytes(cache_folder_)};
+  state.free_memory_bytes.assign(held_bytes.size(), kernels::ReadHostMemory().free_bytes);
   return state;
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,34 +20,44 @@ namespace potluck::worker {
 struct ProfileOptions {
   std::string state_folder;        // where speeds are kept
   std::string version;             // of the program: another one measures anew
-  int64_t memory_limit_bytes = 0;  // what the owner lends of each device; 0: no limit
+  int64_t memory_limit_bytes = 0;  // told as it is; 0: no limit
   bool measure_again = false;
+  // How busy others have kept the machine since the last call, 0 to 1.
+  std::function<double()> load_by_others;
   SpeedOptions speeds;
 };
 
+// Speeds are too low by what others use of the machine while they are measured; with more than this
+// they are not kept for good.
+inline constexpr double kBusyLoad = 0.15;
+
 // Speeds from the state folder where they are known, measured and kept there otherwise; memory as
-// it is now. Speeds that cannot be kept are logged as a warning, and measured again next time.
+// it is now. Speeds of a busy machine are measured again at every start, and of two measurements
+// the quieter one counts; with measure_again the new one does, whatever was known. Speeds that
+// cannot be kept are logged as a warning, and measured again next time.
 // Errors as MeasureKernelSpeeds. The backend serves no stage: its limits become others.
 absl::StatusOr<wire::DeviceProfile> ProfileDevice(kernels::Backend& backend, const Clock& clock,
                                                   const ProfileOptions& options);
 
-// What stages may take of `free_bytes`, of which they hold `held_bytes` already: no more than the
-// owner lends (0: no limit).
-int64_t FreeWithinLimit(int64_t free_bytes, int64_t held_bytes, int64_t limit_bytes);
+// Of what stages say that they hold, as much as a process can hold that has `private_bytes` of its
+// own.
+std::vector<int64_t> ReallyHeld(std::vector<int64_t> held_bytes, int64_t private_bytes);
 
 // For WorkerOptions::machine_state. Single-threaded.
 class MachineWatch {
  public:
   // All devices are in the host's memory. `cache_folder`: its disk is the one that copies go to.
-  MachineWatch(size_t num_devices, std::string cache_folder, int64_t memory_limit_bytes);
+  explicit MachineWatch(std::string cache_folder) : cache_folder_(std::move(cache_folder)) {
+    load_.Read();
+  }
 
-  // `held_bytes`: what stages hold of each device. Quick: reads a few small files of the kernel's.
+  // `held_bytes`: what stages say that they hold of each device. What they have not yet written, or
+  // have mapped from files, counts as free on the machine: the state says what of it is really
+  // taken. Quick: reads a few small files of the kernel's.
   MachineState Read(const std::vector<int64_t>& held_bytes);
 
  private:
-  const size_t num_devices_;
   const std::string cache_folder_;
-  const int64_t memory_limit_bytes_;
   LoadMeter load_;
 };
 

@@ -7,7 +7,9 @@
 #include <system_error>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/files.h"
 #include "common/sha256.h"
 #include "common/text.h"
@@ -29,6 +31,24 @@ std::string HostIdentity(const IdentityFiles& files) {
     return Sha256(std::string("potluck host ").append(id)).ToHex().substr(0, kDigits);
   }
   return "";
+}
+
+int64_t PrivateBytes(const std::string& status_file) {
+  constexpr int64_t kAll = std::numeric_limits<int64_t>::max(), kMostKiB = int64_t{1} << 50;
+  constexpr uint64_t kMostStatusBytes = 64 << 10;
+  const auto text = ReadFile(status_file, kMostStatusBytes);
+  if (!text.ok()) return kAll;
+  constexpr std::string_view kName = "\nRssAnon:";
+  const size_t at = text->find(kName);
+  if (at == text->npos) return kAll;
+  const std::string_view rest = std::string_view(*text).substr(at + kName.size());
+  absl::string_view number = ToAbsl(rest.substr(0, rest.find('\n')));
+  number = absl::StripAsciiWhitespace(number);
+  int64_t kib = 0;
+  if (!absl::ConsumeSuffix(&number, " kB") || !absl::SimpleAtoi(number, &kib) || kib < 0 ||
+      kib > kMostKiB)
+    return kAll;
+  return kib * 1024;
 }
 
 int64_t FreeDiskBytes(const std::string& folder) {

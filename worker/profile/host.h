@@ -17,6 +17,10 @@ struct IdentityFiles {
 // not: hashed, since the ids are nobody else's business. Empty where neither file has an id.
 std::string HostIdentity(const IdentityFiles& files = {});
 
+// The memory of this process that is its alone and in use: what it has written, and no file. All
+// that there can be where the kernel does not say.
+int64_t PrivateBytes(const std::string& status_file = "/proc/self/status");
+
 // What this user may still write where the folder is or will be; 0 where nothing is known.
 int64_t FreeDiskBytes(const std::string& folder);
 

@@ -26,6 +26,7 @@ struct KernelSpeeds {
       rates;                          // in the formats' order; only those it computes with
   double step_overhead_seconds = 0;   // from a call until its result, beyond computing
   double layer_overhead_seconds = 0;  // layer_overhead.h
+  double load = 0;                    // of others meanwhile, 0 to 1, where who measures knows it
 };
 
 struct SpeedOptions {

@@ -60,6 +60,9 @@ absl::StatusOr<KernelSpeeds> ReadSpeeds(const std::string& path, const SpeedKey&
       return Wrong(path, absl::StrCat("its ", name, " are none"));
     *seconds = *overhead;
   }
+  const auto load = model::NumberValue(FindKey(json, "load"));
+  if (!load || !(*load >= 0 && *load <= 1)) return Wrong(path, "its load is none");
+  speeds.load = *load;
   const Json* rates = FindKey(json, "rates");
   if (rates == nullptr || !rates->is_array() || rates->empty())
     return Wrong(path, "it has no rates");
@@ -86,6 +89,7 @@ absl::Status WriteSpeeds(const std::string& path, const SpeedKey& key, const Ker
                      {"version", key.version},
                      {"step_overhead_seconds", speeds.step_overhead_seconds},
                      {"layer_overhead_seconds", speeds.layer_overhead_seconds},
+                     {"load", speeds.load},
                      {"rates", std::move(rates)}};
   return WriteFileAtomically(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

@@ -150,11 +150,14 @@ absl::StatusOr<StageWeightsFetch::Needed> StageWeightsFetch::FindStage(
     const model::BlobStore& store, const ManifestPtr& manifest, const WantedWeights& wanted) {
   POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<const model::StoredModel> model,
                            model::StoredModel::Open(*manifest, store));
-  const int64_t context_length =
-      wanted.context_length > 0 ? wanted.context_length : model->config().context_length;
+  model::StageOptions stage = wanted.stage;
+  if (stage.context_length == 0) stage.context_length = model->config().context_length;
   Needed needed;
   POTLUCK_ASSIGN_OR_RETURN(needed.weights.tensors,
-                           model->StageTensors(wanted.range, context_length));
+                           model->StageTensors(stage.range, stage.context_length));
+  if (wanted.admit) {
+    POTLUCK_ASSIGN_OR_RETURN(needed.memory, model->MemoryFor(stage));
+  }
   POTLUCK_ASSIGN_OR_RETURN(const std::vector<const model::Blob*> blobs,
                            model::BlobsOf(*manifest, needed.weights.tensors));
   POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, blobs));
@@ -167,6 +170,12 @@ void StageWeightsFetch::OnStage(absl::StatusOr<Needed> needed) {
   if (!needed.ok()) {
     End(needed.status());
     return;
+  }
+  if (wanted_.admit) {
+    if (absl::Status admitted = wanted_.admit(needed->memory); !admitted.ok()) {
+      End(std::move(admitted));
+      return;
+    }
   }
   weights_ = std::move(needed->weights);
   if (needed->missing.empty()) {

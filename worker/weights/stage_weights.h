@@ -3,6 +3,7 @@
 // there, from peers otherwise.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/sha256.h"
-#include "model/decoder/decoder_graph.h"
+#include "model/decoder/decoder_stage.h"
 #include "model/store/stored_model.h"
 #include "wire/messages.h"
 #include "worker/weights/kept_manifests.h"
@@ -27,9 +28,10 @@ struct StageWeights {
 
 struct WantedWeights {
   Sha256Digest manifest;
-  model::StageRange range;
-  int64_t context_length = 0;  // 0: the model's own
+  model::StageOptions stage;  // a context_length of 0: the model's own
   std::vector<wire::Peer> sources;
+  // Asked, where there is one, before the stage's own weights are fetched; its error ends it.
+  std::function<absl::Status(const model::StageMemory&)> admit;
 };
 
 // Lives on the executor. Destroying it cancels: no callback comes after.
@@ -50,6 +52,7 @@ class StageWeightsFetch {
   struct Needed {
     StageWeights weights;
     std::vector<model::Blob> missing;
+    model::StageMemory memory;
   };
 
   static absl::StatusOr<ManifestPtr> ReadManifest(const KeptManifests& manifests,

@@ -27,27 +27,31 @@ std::vector<wire::Peer> Distinct(const wire::Peer& coordinator, const wire::Work
   return distinct;
 }
 
+model::StageOptions StageOptionsOf(const wire::Prepare& plan) {
+  model::StageOptions options;
+  options.range = plan.range;
+  options.context_length = plan.context_length;
+  options.kv = {
+      .dtype = plan.kv_dtype, .capacity = plan.kv_capacity, .max_sequences = plan.max_sequences};
+  options.max_tokens = plan.max_tokens;
+  options.max_outputs = std::min(plan.max_outputs, plan.max_tokens);
+  return options;
+}
+
 absl::StatusOr<DeviceStage::Parts> LoadOnDevice(const WeightsLoaderOptions& options,
                                                 const wire::Prepare& plan,
                                                 const StageWeights& weights,
                                                 const std::function<void(double)>& on_progress,
                                                 const std::function<bool()>& cancelled) {
   DeviceStage::Parts parts;
+  model::StageOptions stage = StageOptionsOf(plan);
+  stage.on_progress = on_progress;
+  stage.cancelled = cancelled;
   const model::ModelConfig& config = weights.model->config();
   POTLUCK_ASSIGN_OR_RETURN(parts.backend, options.open_device(plan.device));
   POTLUCK_ASSIGN_OR_RETURN(const auto source, weights.model->Weights(weights.tensors));
-  POTLUCK_ASSIGN_OR_RETURN(
-      parts.stage,
-      model::DecoderStage::Load(config, *source, *parts.backend,
-                                {.range = plan.range,
-                                 .context_length = plan.context_length,
-                                 .kv = {.dtype = plan.kv_dtype,
-                                        .capacity = plan.kv_capacity,
-                                        .max_sequences = plan.max_sequences},
-                                 .max_tokens = plan.max_tokens,
-                                 .max_outputs = std::min(plan.max_outputs, plan.max_tokens),
-                                 .on_progress = on_progress,
-                                 .cancelled = cancelled}));
+  POTLUCK_ASSIGN_OR_RETURN(parts.stage,
+                           model::DecoderStage::Load(config, *source, *parts.backend, stage));
   parts.keeps_cached = weights.pin;
   parts.is_last = plan.range.last_cut == 2 * config.num_layers;
   parts.replay_bytes = plan.replay_bytes;
@@ -67,9 +71,7 @@ class WeightsLoader::StageLoading final : public Loading {
         on_progress_(std::move(on_progress)),
         done_(std::move(done)),
         weights_(
-            loader.around_, loader.store_, loader.manifests_,
-            loader.Wanted(plan.manifest, plan.range, plan.context_length, plan.sources),
-            loader.options_.fetch,
+            loader.around_, loader.store_, loader.manifests_, Needs(), loader.options_.fetch,
             [this](double fraction) {
               fetched_ = true;
               Show(kFetchedShare * fraction);
@@ -83,6 +85,20 @@ class WeightsLoader::StageLoading final : public Loading {
   }
 
  private:
+  WantedWeights Needs() {
+    WantedWeights wanted = loader_.Wanted(plan_.manifest, StageOptionsOf(plan_), plan_.sources);
+    if (loader_.options_.claims != nullptr)
+      wanted.admit = [this](const model::StageMemory& memory) { return Announce(memory); };
+    return wanted;
+  }
+
+  absl::Status Announce(const model::StageMemory& memory) {
+    const int64_t bytes = memory.total() + plan_.replay_bytes;
+    POTLUCK_ASSIGN_OR_RETURN(claim_,
+                             loader_.options_.claims->Take(plan_.device, plan_.instance, bytes));
+    return absl::OkStatus();
+  }
+
   void OnWeights(absl::StatusOr<StageWeights> weights) {
     fetching_ = false;
     loader_.EndLoading();
@@ -116,6 +132,7 @@ class WeightsLoader::StageLoading final : public Loading {
       done_(parts.status());
       return;
     }
+    parts->memory_claim = std::move(claim_);
     done_(std::make_unique<DeviceStage>(*std::move(parts), std::move(thread_),
                                         loader_.around_.executor));
   }
@@ -132,6 +149,7 @@ class WeightsLoader::StageLoading final : public Loading {
   absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done_;
   bool fetching_ = true, fetched_ = false;
   double shown_ = 0;
+  std::shared_ptr<const void> claim_;  // of its memory, once it is known
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   StageWeightsFetch weights_;
@@ -153,12 +171,12 @@ WeightsLoader::WeightsLoader(WeightsLoaderOptions options, model::BlobStore stor
 
 WeightsLoader::~WeightsLoader() = default;
 
-WantedWeights WeightsLoader::Wanted(const wire::Digest& manifest, const model::StageRange& range,
-                                    int64_t context_length, std::vector<wire::Peer> sources) const {
+WantedWeights WeightsLoader::Wanted(const wire::Digest& manifest, const model::StageOptions& stage,
+                                    std::vector<wire::Peer> sources) const {
   return {.manifest = Sha256Digest{manifest},
-          .range = range,
-          .context_length = context_length,
-          .sources = Distinct(options_.coordinator, around_.self, std::move(sources))};
+          .stage = stage,
+          .sources = Distinct(options_.coordinator, around_.self, std::move(sources)),
+          .admit = nullptr};
 }
 
 std::unique_ptr<StageLoader::Loading> WeightsLoader::Load(
@@ -176,7 +194,9 @@ void WeightsLoader::KeepCopy(const wire::KeepCopy& copy,
         absl::StrCat(kMostCopies, " copies of weights wait to be fetched already")));
     return;
   }
-  copies_.push_back({Wanted(copy.manifest, copy.range, 0, copy.sources), std::move(done), nullptr});
+  model::StageOptions stage;
+  stage.range = copy.range;
+  copies_.push_back({Wanted(copy.manifest, stage, copy.sources), std::move(done), nullptr});
   StartNextCopy();
 }
 

@@ -14,6 +14,7 @@
 #include "wire/messages.h"
 #include "worker/stage/stage_runner.h"
 #include "worker/weights/kept_manifests.h"
+#include "worker/weights/memory_claims.h"
 #include "worker/weights/stage_weights.h"
 
 namespace potluck::worker {
@@ -25,6 +26,8 @@ struct WeightsLoaderOptions {
   // A device for one stage, by its name in a plan. Called on the stage's thread.
   std::function<absl::StatusOr<std::unique_ptr<kernels::Backend>>(const std::string& device)>
       open_device;
+  // Where stages are announced and may be refused; null: nowhere. Must outlive the loader.
+  MemoryClaims* claims = nullptr;
   // A thread for one stage.
   std::function<std::unique_ptr<Executor>()> make_thread;
 };
@@ -51,8 +54,8 @@ class WeightsLoader final : public StageLoader {
   class StageLoading;
   struct Copy;
 
-  WantedWeights Wanted(const wire::Digest& manifest, const model::StageRange& range,
-                       int64_t context_length, std::vector<wire::Peer> sources) const;
+  WantedWeights Wanted(const wire::Digest& manifest, const model::StageOptions& stage,
+                       std::vector<wire::Peer> sources) const;
   void BeginLoading();
   void EndLoading();
   void StartNextCopy();

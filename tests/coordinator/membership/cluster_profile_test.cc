@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "coordinator/membership/hello_check.h"
+#include "partition/planner.h"
 
 namespace potluck::coordinator {
 namespace {
@@ -47,9 +48,8 @@ Member MakeMember(const std::string& worker) {
 
 using Members = std::map<wire::WorkerId, Member>;
 
-partition::ClusterProfile Profile(const Members& members,
-                                  const std::map<std::string, int64_t>& held = {}) {
-  const partition::ClusterProfile cluster = MakeClusterProfile(members, "house", held, {});
+partition::ClusterProfile Profile(const Members& members) {
+  const partition::ClusterProfile cluster = MakeClusterProfile(members, "house", {});
   EXPECT_EQ(partition::Validate(cluster).message(), "");
   return cluster;
 }
@@ -95,16 +95,99 @@ TEST(ClusterProfileTest, MemoryOfItsOwnIsWhatTheWorkerSays) {
   EXPECT_FALSE(devices[2].own_memory);
 }
 
-// Memory of stages that run counts as free for the planner, but never more than there was.
+// Memory of stages that run counts as free for the planner, but never more than there is.
 TEST(ClusterProfileTest, MemoryOfStagesIsFree) {
   Members members = {{"w1", MakeMember("w1")}};
-  members.at("w1").heartbeat.free_memory_bytes = {7 * kGiB};
-  EXPECT_EQ(Profile(members, {{"w1/cpu", 4 * kGiB}}).devices[0].free_memory_bytes, 11 * kGiB);
-  EXPECT_EQ(Profile(members, {{"w1/cpu", 9 * kGiB}}).devices[0].free_memory_bytes, 12 * kGiB);
-  EXPECT_EQ(Profile(members, {{"w2/cpu", 4 * kGiB}}).devices[0].free_memory_bytes, 7 * kGiB);
-  members.at("w1").heartbeat = {};
-  EXPECT_EQ(Profile(members).devices[0].free_memory_bytes, 12 * kGiB);
+  Member& member = members.at("w1");
+  member.heartbeat.free_memory_bytes = {7 * kGiB};
+  const auto free_bytes = [&](int64_t held) {
+    member.heartbeat.held_memory_bytes = {held};
+    return Profile(members).devices[0].free_memory_bytes;
+  };
+  EXPECT_EQ(free_bytes(0), 7 * kGiB);
+  EXPECT_EQ(free_bytes(4 * kGiB), 11 * kGiB);
+  EXPECT_EQ(free_bytes(13 * kGiB), 16 * kGiB);
+  // A hello after a lost link tells of the stages that are still there.
+  member.heartbeat = {};
+  member.hello.devices[0].free_memory_bytes = 3 * kGiB;
+  member.hello.devices[0].held_memory_bytes = 8 * kGiB;
+  EXPECT_EQ(Profile(members).devices[0].free_memory_bytes, 11 * kGiB);
   EXPECT_EQ(Profile(members).devices[0].free_disk_bytes, 90 * kGiB);
+}
+
+// Workers of one machine share its memory: what one's stages hold is free for another, too.
+TEST(ClusterProfileTest, MemoryOfStagesIsFreeOnAllOfTheirHost) {
+  Members members = {{"w1", MakeMember("w1")}, {"w2", MakeMember("w2")}, {"w3", MakeMember("w3")}};
+  members.at("w1").hello.host = members.at("w2").hello.host = "shed";
+  members.at("w1").heartbeat.held_memory_bytes = {2 * kGiB};
+  wire::DeviceProfile card = MakeDevice("cuda:0");
+  card.own_memory = true;
+  members.at("w2").hello.devices.push_back(card);
+  members.at("w2").heartbeat.free_memory_bytes = {9 * kGiB, 5 * kGiB};
+  members.at("w2").heartbeat.held_memory_bytes = {kGiB, 4 * kGiB};
+  std::map<std::string, int64_t> free_bytes;
+  for (const auto& device : Profile(members).devices)
+    free_bytes[device.id] = device.free_memory_bytes;
+  EXPECT_EQ(free_bytes["w1/cpu"], 14 * kGiB);
+  EXPECT_EQ(free_bytes["w2/cpu"], 12 * kGiB);
+  EXPECT_EQ(free_bytes["w2/cuda:0"], 9 * kGiB);
+  EXPECT_EQ(free_bytes["w3/cpu"], 11 * kGiB);
+  // In a container with a limit of its own the others' memory is out of reach.
+  members.at("w2").hello.devices[0].memory_bytes = 12 * kGiB;
+  free_bytes.clear();
+  for (const auto& device : Profile(members).devices)
+    free_bytes[device.id] = device.free_memory_bytes;
+  EXPECT_EQ(free_bytes["w1/cpu"], 13 * kGiB);
+  EXPECT_EQ(free_bytes["w2/cpu"], 10 * kGiB);
+}
+
+// A worker that holds a model keeps it when it is planned again: its own stage takes no room away,
+// before its first heartbeat with it, after, and when it has dialled again.
+TEST(ClusterProfileTest, AStageDoesNotTakeItsOwnRoom) {
+  partition::InstanceWish wish;
+  wish.model.name = "model";
+  wish.model.model_dim = wish.model.head_dim = 32;
+  wish.model.context_length = wish.context_length = 512;
+  for (int i = 0; i < 8; ++i) {
+    partition::LayerShape layer;
+    layer.weights.push_back(
+        {.dtype = DType::kF16, .held_bytes = kGiB, .operations_per_token = 1e9});
+    layer.kv_values = 32;
+    wish.model.layers.push_back(layer);
+  }
+  wish.model.embedding.dtype = wish.model.head.dtype = DType::kF16;
+  Members members = {{"w1", MakeMember("w1")}};
+  Member& member = members.at("w1");
+  const auto plan = partition::PlanInstance(Profile(members), wish, {});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const int64_t held = plan->stages[0].total_bytes();
+  ASSERT_GT(held, 11 * kGiB / 2);  // twice does not fit
+
+  wish.previous = plan->placements();
+  const auto stays = [&] {
+    const auto again = partition::PlanInstance(Profile(members), wish, {});
+    EXPECT_TRUE(again.ok()) << again.status();
+    return again.ok() && again->placements() == wish.previous;
+  };
+  EXPECT_TRUE(stays());
+  member.heartbeat.free_memory_bytes = {11 * kGiB - held};
+  member.heartbeat.held_memory_bytes = {held};
+  EXPECT_TRUE(stays());
+  member.hello.devices[0].free_memory_bytes = 11 * kGiB - held;
+  member.hello.devices[0].held_memory_bytes = held;
+  member.heartbeat = {};
+  EXPECT_TRUE(stays());
+  // The control: memory that others have taken is not there.
+  member.hello.devices[0].held_memory_bytes = 0;
+  EXPECT_FALSE(partition::PlanInstance(Profile(members), wish, {}).ok());
+}
+
+TEST(ClusterProfileTest, TheOwnersLimitIsThePlannersToKeep) {
+  Members members = {{"w1", MakeMember("w1")}};
+  EXPECT_EQ(Profile(members).devices[0].memory_limit_bytes, 0);
+  members.at("w1").hello.devices[0].memory_limit_bytes = 4 * kGiB;
+  EXPECT_EQ(Profile(members).devices[0].memory_limit_bytes, 4 * kGiB);
+  EXPECT_EQ(Profile(members).devices[0].free_memory_bytes, 11 * kGiB);
 }
 
 TEST(ClusterProfileTest, StatesSayWhoMayHaveLayers) {
@@ -181,6 +264,7 @@ TEST(ClusterProfileTest, BoundsWhatOneWorkerMeasures) {
   liar.heartbeat.disk_free_bytes = std::numeric_limits<int64_t>::max();
   liar.heartbeat.load = 7;
   liar.heartbeat.free_memory_bytes = {-1};
+  liar.heartbeat.held_memory_bytes = {std::numeric_limits<int64_t>::max()};
   liar.links[wire::kCoordinator] = {true, 1e9, 0.01};
   liar.links["w2"] = {true, 0, 1e300};
   EXPECT_EQ(Profile(members).devices.size(), 2);
@@ -215,6 +299,8 @@ TEST(HelloCheckTest, RefusesWhatThePlannerWould) {
         << rate;
   }
   EXPECT_TRUE(refused([](wire::WorkerHello& h) { h.devices[0].memory_bytes = -1; }));
+  EXPECT_TRUE(refused([](wire::WorkerHello& h) { h.devices[0].held_memory_bytes = -1; }));
+  EXPECT_TRUE(refused([](wire::WorkerHello& h) { h.devices[0].memory_limit_bytes = -1; }));
   EXPECT_TRUE(refused([](wire::WorkerHello& h) {
     h.devices[0].memory_bytes = h.devices[0].free_memory_bytes =
         std::numeric_limits<int64_t>::max();

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <limits>
 
 #include "common/files.h"
 #include "worker/profile/host.h"
@@ -83,6 +84,17 @@ TEST_F(HostTest, ContainersOfOneMachineAreOneHost) {
   EXPECT_NE(HostIdentity({nothing, one}), HostIdentity({nothing, two}));
   EXPECT_EQ(HostIdentity({nothing, nothing}), "");
   EXPECT_EQ(HostIdentity({File("long", std::string(10000, 'a')), folder_}), "");
+}
+
+TEST_F(HostTest, OwnMemoryIsWhatTheKernelSays) {
+  constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
+  const auto bytes = [&](const std::string& text) { return PrivateBytes(File("status", text)); };
+  EXPECT_EQ(bytes("Name:\tRssAnon: 1\nRssAnon:\t    5120 kB\nRssFile:\t 7 kB\n"), 5120 * 1024);
+  for (const char* broken :
+       {"", "Name:\tpotluck\n", "\nRssAnon:\t-1 kB\n", "\nRssAnon:\t1 MB\n",
+        "\nRssAnon:\t99999999999999999999 kB\n", "\nRssAnon:\t9223372036854775807 kB\n"})
+    EXPECT_EQ(bytes(broken), kAll) << broken;
+  EXPECT_EQ(PrivateBytes(folder_ + "/none"), kAll);
 }
 
 TEST_F(HostTest, DiskOfAFolderThatIsNotThereYet) {

@@ -49,7 +49,7 @@ absl::Status PanDevice::MatMul(const kernels::MatMulArgs& args) {
     rate = std::min(rate, speeds_.memory_bytes_per_second);
   const double seconds = std::max(bytes / rate, operations / speeds_.operations_per_second);
   const double sharing = bytes > (64 << 10) ? speeds_.sharing_seconds : 0;
-  clock_.Advance(absl::Seconds(speeds_.overhead_seconds + sharing + seconds));
+  clock_.Advance(slowness_ * absl::Seconds(speeds_.overhead_seconds + sharing + seconds));
   return absl::OkStatus();
 }
 

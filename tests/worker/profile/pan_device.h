@@ -27,6 +27,8 @@ class PanDevice final : public kernels::HostBackend {
   PanDevice(FakeClock& clock, PanSpeeds speeds) : clock_(clock), speeds_(std::move(speeds)) {}
 
   int num_products() const { return num_products_; }
+  // Products take so many times as long from now on.
+  void SlowDown(double times) { slowness_ = times; }
   // Products fail from now on.
   void Break() { broken_ = true; }
 
@@ -62,6 +64,7 @@ class PanDevice final : public kernels::HostBackend {
   FakeClock& clock_;
   const PanSpeeds speeds_;
   int num_products_ = 0;
+  double slowness_ = 1;
   bool broken_ = false;
 };
 

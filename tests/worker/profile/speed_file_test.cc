@@ -16,7 +16,8 @@ using kernels::DType;
 const SpeedKey kKey{"cpu", "Celeron \"quoted\", 4 threads", "cpu_avx2", "0.1.0"};
 const KernelSpeeds kSpeeds{.rates = {{DType::kF16, 1.25e9, 3e10}, {DType::kQ4_K, 2e9 / 3, 7e9}},
                            .step_overhead_seconds = 12e-6,
-                           .layer_overhead_seconds = 7e-6};
+                           .layer_overhead_seconds = 7e-6,
+                           .load = 0.25};
 
 class SpeedFileTest : public testing::Test {
  protected:
@@ -43,6 +44,7 @@ TEST_F(SpeedFileTest, ReadsWhatWasWritten) {
   ASSERT_TRUE(speeds.ok()) << speeds.status();
   EXPECT_EQ(speeds->step_overhead_seconds, kSpeeds.step_overhead_seconds);
   EXPECT_EQ(speeds->layer_overhead_seconds, kSpeeds.layer_overhead_seconds);
+  EXPECT_EQ(speeds->load, kSpeeds.load);
   ASSERT_EQ(speeds->rates.size(), kSpeeds.rates.size());
   for (size_t i = 0; i < kSpeeds.rates.size(); ++i) {
     EXPECT_EQ(speeds->rates[i].dtype, kSpeeds.rates[i].dtype);
@@ -77,6 +79,7 @@ TEST_F(SpeedFileTest, RefusesNumbersThatCannotBe) {
       {"1250000000.0", "1e999"}, {"1250000000.0", "\"1\""}, {"30000000000.0", "null"},
       {"\"f16\"", "\"f17\""},    {"\"f16\"", "\"q4_k\""},   {"\"f16\"", "16"},
       {"1.2e-05", "-1e-9"},      {"1.2e-05", "61"},         {"7e-06", "-1e-9"},
+      {"0.25", "-0.1"},          {"0.25", "1.1"},           {"\"load\"", "\"loud\""},
       {"\"rates\"", "\"rate\""}};
   for (const auto& [from, to] : changes) {
     Write(text);

@@ -47,9 +47,12 @@ class WeightsLoaderTest : public WeightsWorld {
     WeightsWorld::TearDown();
   }
 
+  // `lent_bytes`: what its owner lends of its device; 0: no limit.
   WeightsLoader& AddWorker(const std::string& name,
-                           std::shared_ptr<model::BlobCache> cache = nullptr) {
+                           std::shared_ptr<model::BlobCache> cache = nullptr,
+                           int64_t lent_bytes = 0) {
     loaders_.erase(name);
+    claims_[name] = std::make_unique<MemoryClaims>(lent_bytes);
     AddNode(name);
     if (cache == nullptr) cache = OpenCache(name);
     caches_[name] = cache;
@@ -60,6 +63,7 @@ class WeightsLoaderTest : public WeightsWorld {
       ++num_opened_;
       return kernels::OpenDevice(OneThread(device));
     };
+    options.claims = claims_[name].get();
     options.make_thread = [this] { return time_.MakeExecutor(); };
     auto& loader = loaders_[name];
     loader = std::make_unique<WeightsLoader>(
@@ -110,7 +114,8 @@ class WeightsLoaderTest : public WeightsWorld {
     std::optional<absl::StatusOr<StageOutput>> output;
     for (const auto& runner : runners_) {
       output.reset();
-      runner->Run(frame, {}, [&](absl::StatusOr<StageOutput> result) { output = std::move(result); });
+      runner->Run(frame, {},
+                  [&](absl::StatusOr<StageOutput> result) { output = std::move(result); });
       time_.RunUntil([&] { return output.has_value(); }, absl::Minutes(1));
       if (!output) return absl::UnknownError("the stage does not answer");
       if (!output->ok()) return output->status();
@@ -179,6 +184,7 @@ class WeightsLoaderTest : public WeightsWorld {
   int64_t cuts_ = 0;
   int num_opened_ = 0;
   std::map<std::string, std::shared_ptr<model::BlobCache>> caches_;
+  std::map<std::string, std::unique_ptr<MemoryClaims>> claims_;
   std::map<std::string, std::unique_ptr<WeightsLoader>> loaders_;
   std::map<std::string, std::unique_ptr<StageLoader::Loading>> loadings_;
   std::map<std::string, std::optional<Loaded>> results_;
@@ -326,6 +332,49 @@ TEST_F(WeightsLoaderTest, SaysWhatDoesNotFit) {
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_NE(status.message().find("MiB"), absl::string_view::npos) << status;
   EXPECT_LT(nodes_.at(wire::kCoordinator).server->sent_bytes() - sent, 1 << 19);
+}
+
+// What a stage will take is known before it is fetched, and is what the decoder says itself.
+TEST_F(WeightsLoaderTest, TakesNoMoreThanItsOwnerLends) {
+  const auto file = model::OpenModelFile(kDemo);
+  ASSERT_TRUE(file.ok()) << file.status();
+  wire::Prepare plan = Plan(0, 2, 0, cuts_ / 2);
+  model::StageOptions options;
+  options.range = plan.range;
+  options.context_length = plan.context_length;
+  options.kv = {
+      .dtype = plan.kv_dtype, .capacity = plan.kv_capacity, .max_sequences = plan.max_sequences};
+  options.max_tokens = plan.max_tokens;
+  options.max_outputs = plan.max_outputs;
+  const auto memory = model::DecoderStage::MemoryFor(*file->config, *file->weights, options);
+  ASSERT_TRUE(memory.ok()) << memory.status();
+
+  AddWorker("w1", nullptr, memory->total());
+  AddStage("w1", plan);
+  ASSERT_EQ(runners_.size(), 1u);
+  EXPECT_EQ(claims_["w1"]->HeldBytes("cpu"), memory->total());
+  // Another model's layers would be too much; this one's may be replaced.
+  plan.instance = 2;
+  EXPECT_TRUE(absl::IsResourceExhausted(Load("w1", plan).status()));
+  plan.instance = 1;
+  AddStage("w1", plan);
+  EXPECT_EQ(claims_["w1"]->HeldBytes("cpu"), 2 * memory->total());
+  runners_.clear();
+  EXPECT_EQ(claims_["w1"]->HeldBytes("cpu"), 0);
+
+  const int64_t sent = nodes_.at(wire::kCoordinator).server->sent_bytes();
+  AddWorker("w2", nullptr, memory->total() - 1);
+  const absl::Status status = Load("w2", plan).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_NE(status.message().find("--memory"), absl::string_view::npos) << status;
+  EXPECT_EQ(claims_["w2"]->HeldBytes("cpu"), 0);
+  // Rows that are kept for replays count as well.
+  wire::Prepare keeping = plan;
+  keeping.replay_bytes = 1;
+  AddWorker("w3", nullptr, memory->total());
+  EXPECT_TRUE(absl::IsResourceExhausted(Load("w3", keeping).status()));
+  const int64_t in_vain = nodes_.at(wire::kCoordinator).server->sent_bytes() - sent;
+  EXPECT_LT(in_vain, 2 * memory->weight_bytes);
 }
 
 TEST_F(WeightsLoaderTest, SaysWhatIsWrong) {
