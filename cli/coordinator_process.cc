@@ -24,6 +24,7 @@
 #include "model/store/blob_cache.h"
 #include "wire/grpc/grpc_server.h"
 #include "wire/trust/cluster_authority.h"
+#include "wire/trust/identity_renewal.h"
 #include "wire/trust/join_codes.h"
 #include "wire/trust/join_desk.h"
 #include "wire/trust/keys.h"
@@ -80,6 +81,7 @@ class CoordinatorProcess::Impl {
     files_.reset();
     thinking_.reset();
     logic_.RunAndWait([this] {
+      renewal_.reset();
       http_.reset();
       server_.reset();
       api_.reset();
@@ -225,6 +227,16 @@ class CoordinatorProcess::Impl {
                                                                .addresses = {options_.listen},
                                                                .join_desk = desk_.get()}));
     listen_addresses_ = server_->addresses();
+    renewal_ = std::make_unique<wire::IdentityRenewal>(
+        wire::IdentityRenewal::Options{
+            .identity = identity,
+            .now = [] { return absl::Now(); },
+            .renew =
+                [this](const wire::TlsIdentity&) {
+                  return authority_->MakeCoordinatorIdentity(absl::Now());
+                },
+            .renewed = [this](const wire::TlsIdentity& renewed) { server_->UseIdentity(renewed); }},
+        logic_, logic_);
     coordinator::HttpServerOptions http;
     http.addresses = options_.http;
     POTLUCK_ASSIGN_OR_RETURN(
@@ -272,6 +284,7 @@ class CoordinatorProcess::Impl {
   std::unique_ptr<coordinator::HttpApi> api_;
   std::unique_ptr<wire::JoinDesk> desk_;
   std::unique_ptr<wire::GrpcServer> server_;
+  std::unique_ptr<wire::IdentityRenewal> renewal_;
   std::unique_ptr<coordinator::HttpServer> http_;
 };
 

@@ -50,14 +50,10 @@ struct Membership {
 };
 
 // An identity of an earlier time goes on being good for the same cluster, whatever its codes are
-// today. It is renewed well before its end.
-absl::StatusOr<wire::TlsIdentity> Renewed(wire::TlsIdentity identity, const std::string& address,
-                                          const StateFolder& state) {
-  POTLUCK_ASSIGN_OR_RETURN(const wire::IdentityLife life, wire::LifeOf(identity));
-  if (absl::Now() < life.renew) return identity;
-  POTLUCK_ASSIGN_OR_RETURN(identity, wire::RenewIdentity(identity, address, POTLUCK_VERSION));
-  POTLUCK_RETURN_IF_ERROR(wire::WriteIdentity(state.path(), identity));
-  return identity;
+// today: it is renewed while the worker runs, unless its end has come before.
+bool IsGood(const wire::TlsIdentity& identity) {
+  const auto life = wire::LifeOf(identity);
+  return life.ok() && absl::Now() < life->end;
 }
 
 absl::StatusOr<Membership> Join(const std::string& text, const StateFolder& state,
@@ -71,17 +67,17 @@ absl::StatusOr<Membership> Join(const std::string& text, const StateFolder& stat
       return UsageError(
           "this machine has not joined yet: give HOST:PORT/CODE, as `potluck up` prints it");
     }
-    POTLUCK_ASSIGN_OR_RETURN(wire::TlsIdentity identity,
-                             Renewed(*std::move(known), address, state));
-    return Membership{address, std::move(identity)};
+    if (!IsGood(*known)) {
+      return UsageError(
+          "this machine's certificate has run out: give HOST:PORT/CODE, as `potluck up` prints it");
+    }
+    return Membership{address, *std::move(known)};
   }
   POTLUCK_ASSIGN_OR_RETURN(const wire::JoinLine line, wire::ParseJoinLine(text));
   if (known.ok()) {
     const auto authority = wire::NameOfCertificateKey(known->authority);
-    if (authority.ok() && *authority == line.code.authority) {
-      auto identity = Renewed(*known, line.address, state);
-      if (identity.ok()) return Membership{line.address, *std::move(identity)};
-    }
+    if (authority.ok() && *authority == line.code.authority && IsGood(*known))
+      return Membership{line.address, *std::move(known)};
   }
   POTLUCK_ASSIGN_OR_RETURN(wire::TlsIdentity identity,
                            wire::JoinCluster({.line = line,
@@ -111,6 +107,9 @@ absl::Status RunWorker(const JoinCommandOptions& options) {
   POTLUCK_ASSIGN_OR_RETURN(const Membership membership, Join(line, state, with.name));
   with.state_folder = state.path();
   with.coordinator = {membership.coordinator};
+  with.keep_identity = [folder = state.path()](const wire::TlsIdentity& identity) {
+    return wire::WriteIdentity(folder, identity);
+  };
   POTLUCK_ASSIGN_OR_RETURN(with.listen, ListenAddress(options.listen, membership.coordinator));
 
   absl::Notification left;

@@ -17,6 +17,8 @@
 #include "model/store/blob_cache.h"
 #include "wire/grpc/grpc_server.h"
 #include "wire/grpc/grpc_transport.h"
+#include "wire/grpc/join_client.h"
+#include "wire/trust/identity_renewal.h"
 #include "wire/version.h"
 #include "wire/weights/weights_server.h"
 #include "worker/profile/device_profile.h"
@@ -84,6 +86,7 @@ class WorkerProcess::Impl {
 
   ~Impl() {
     logic_.RunAndWait([this] {
+      renewal_.reset();
       worker_.reset();
       loader_.reset();
       weights_.reset();
@@ -173,12 +176,30 @@ class WorkerProcess::Impl {
                                                *transport_, *loader_, weights_.get());
     acceptor_.worker = worker_.get();
     worker_->Start();
+    renewal_ = std::make_unique<wire::IdentityRenewal>(
+        wire::IdentityRenewal::Options{
+            .identity = identity,
+            .now = [] { return absl::Now(); },
+            .renew =
+                [address = options_.coordinator.front()](const wire::TlsIdentity& old) {
+                  return wire::RenewIdentity(old, address, POTLUCK_VERSION);
+                },
+            .renewed = [this](const wire::TlsIdentity& renewed) { Use(renewed); }},
+        logic_, renewing_);
     return absl::OkStatus();
   }
 
+  void Use(const wire::TlsIdentity& identity) {
+    transport_->UseIdentity(identity);
+    if (server_ != nullptr) server_->UseIdentity(identity);
+    const absl::Status kept =
+        options_.keep_identity ? options_.keep_identity(identity) : absl::OkStatus();
+    if (!kept.ok()) Log(LogLevel::kWarning, "certificate not kept", {{"status", kept}});
+  }
+
   const WorkerProcessOptions options_;
-  ThreadExecutor files_;
   ThreadExecutor logic_;
+  ThreadExecutor files_, renewing_;  // end first: their tasks post to the logic
   model::BlobStore store_;
   worker::MemoryClaims claims_;
   worker::MachineWatch watch_;
@@ -189,6 +210,7 @@ class WorkerProcess::Impl {
   std::unique_ptr<wire::WeightsServer> weights_;
   std::unique_ptr<worker::WeightsLoader> loader_;
   std::unique_ptr<worker::Worker> worker_;
+  std::unique_ptr<wire::IdentityRenewal> renewal_;
 };
 
 absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(WorkerProcessOptions options,

@@ -26,6 +26,8 @@ struct WorkerProcessOptions {
   std::vector<std::string> advertise;  // what they dial; empty: where it listens
   std::vector<std::string> coordinator;
   absl::Duration drain_timeout = absl::Seconds(20);
+  // Keeps a renewed identity for the next start; from the worker's own thread. May be empty.
+  std::function<absl::Status(const wire::TlsIdentity&)> keep_identity;
 };
 
 class WorkerProcess {

@@ -6,10 +6,11 @@
 #include "common/host_port.h"
 #include "common/status_macros.h"
 #include "google/protobuf/stubs/logging.h"
+#include "grpc/grpc.h"
+#include "grpc/grpc_security.h"
 #include "grpc/support/log.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
-#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 #include "wire/grpc/codec.h"
 
@@ -75,6 +76,45 @@ void SetServerOptions(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
+// gRPC's own C++ credentials of a server show one certificate for ever. Its C interface asks for
+// the present one before every handshake; each listening port asks for itself and remembers the
+// answer.
+class RenewableCredentials final : public grpc::ServerCredentials {
+ public:
+  explicit RenewableCredentials(std::shared_ptr<const ServerIdentity> identity)
+      : identity_(std::move(identity)),
+        credentials_(grpc_ssl_server_credentials_create_with_options(
+            grpc_ssl_server_credentials_create_options_using_config_fetcher(
+                GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY, &RenewableCredentials::Fetch,
+                this))) {}
+  ~RenewableCredentials() override { grpc_server_credentials_release(credentials_); }
+
+  void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
+  }
+
+  // One at a time: the port has a lock around it.
+  static grpc_ssl_certificate_config_reload_status Fetch(
+      void* self, grpc_ssl_server_certificate_config** config) {
+    auto& port = *static_cast<RenewableCredentials*>(self);
+    if (port.identity_->version() == port.given_)
+      return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+    const auto [identity, version] = port.identity_->Get();
+    const grpc_ssl_pem_key_cert_pair pair{identity.private_key.c_str(),
+                                          identity.certificate.c_str()};
+    *config = grpc_ssl_server_certificate_config_create(identity.authority.c_str(), &pair, 1);
+    port.given_ = version;
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+  }
+
+  const std::shared_ptr<const ServerIdentity> identity_;
+  grpc_server_credentials* const credentials_;
+  int64_t given_ = 0;
+};
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> MakeChannel(const TlsIdentity& identity, const WorkerId& peer,
@@ -95,27 +135,24 @@ std::shared_ptr<grpc::Channel> MakeJoinChannel(const std::string& authority,
   return grpc::CreateCustomChannel(target, grpc::SslCredentials(tls), ChannelOptions(kCoordinator));
 }
 
-absl::StatusOr<ListeningServer> StartServer(const TlsIdentity& identity,
+absl::StatusOr<ListeningServer> StartServer(const std::shared_ptr<const ServerIdentity>& identity,
                                             const std::vector<std::string>& addresses,
                                             const std::vector<grpc::Service*>& services) {
   SilenceLibraries();
-  grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
-  tls.pem_root_certs = identity.authority;
-  tls.pem_key_cert_pairs.push_back({identity.private_key, identity.certificate});
-  const std::shared_ptr<grpc::ServerCredentials> credentials = grpc::SslServerCredentials(tls);
-
   grpc::ServerBuilder builder;
   SetServerOptions(builder);
+  ListeningServer listening;
   std::vector<HostPort> asked;
   std::vector<int> ports(addresses.size());
   for (size_t i = 0; i < addresses.size(); ++i) {
     POTLUCK_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(addresses[i]));
-    builder.AddListeningPort(JoinHostPort(address.host, address.port), credentials, &ports[i]);
+    listening.credentials.push_back(std::make_shared<RenewableCredentials>(identity));
+    builder.AddListeningPort(JoinHostPort(address.host, address.port), listening.credentials.back(),
+                             &ports[i]);
     asked.push_back(std::move(address));
   }
   for (grpc::Service* service : services) builder.RegisterService(service);
 
-  ListeningServer listening;
   listening.server = builder.BuildAndStart();
   for (size_t i = 0; i < addresses.size(); ++i) {
     if (listening.server && ports[i] != 0) {

@@ -2,15 +2,19 @@
 // loopback, too. Also how connections are tuned.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/mutex.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/impl/service_type.h"
 #include "grpcpp/security/auth_context.h"
+#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "wire/trust/tls_identity.h"
 
@@ -24,14 +28,43 @@ std::shared_ptr<grpc::Channel> MakeChannel(const TlsIdentity& identity, const Wo
 std::shared_ptr<grpc::Channel> MakeJoinChannel(const std::string& authority,
                                                const std::string& target);
 
+// What a server shows to those who connect; it may be replaced while the server listens.
+// Thread-safe.
+class ServerIdentity {
+ public:
+  explicit ServerIdentity(TlsIdentity identity) : identity_(std::move(identity)) {}
+
+  // For connections from now on.
+  void Replace(TlsIdentity identity) {
+    MutexLock lock(mutex_);
+    identity_ = std::move(identity);
+    ++version_;
+  }
+  // The identity, and a number that is another one after each Replace.
+  std::pair<TlsIdentity, int64_t> Get() const {
+    MutexLock lock(mutex_);
+    return {identity_, version_};
+  }
+  int64_t version() const {
+    MutexLock lock(mutex_);
+    return version_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  TlsIdentity identity_ ABSL_GUARDED_BY(mutex_);
+  int64_t version_ ABSL_GUARDED_BY(mutex_) = 1;
+};
+
 struct ListeningServer {
+  std::vector<std::shared_ptr<grpc::ServerCredentials>> credentials;  // outlive the server
   std::unique_ptr<grpc::Server> server;
   std::vector<std::string> addresses;  // as asked for, with the ports that were chosen
 };
 // Clients without a certificate get through to the services, those with one of another authority do
 // not. `addresses`: "HOST:PORT", port 0: any free one. Unavailable where an address cannot be
 // listened on.
-absl::StatusOr<ListeningServer> StartServer(const TlsIdentity& identity,
+absl::StatusOr<ListeningServer> StartServer(const std::shared_ptr<const ServerIdentity>& identity,
                                             const std::vector<std::string>& addresses,
                                             const std::vector<grpc::Service*>& services);
 

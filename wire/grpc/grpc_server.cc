@@ -109,7 +109,10 @@ class JoinAnswer {
 class GrpcServer::Impl {
  public:
   Impl(Executor& executor, LinkAcceptor& acceptor, Options options)
-      : executor_(executor), acceptor_(acceptor), options_(std::move(options)) {}
+      : executor_(executor),
+        acceptor_(acceptor),
+        options_(std::move(options)),
+        identity_(std::make_shared<ServerIdentity>(options_.identity)) {}
 
   ~Impl() {
     if (!listening_.server) return;
@@ -120,10 +123,12 @@ class GrpcServer::Impl {
   }
 
   absl::Status Listen() {
-    POTLUCK_ASSIGN_OR_RETURN(
-        listening_, StartServer(options_.identity, options_.addresses, {&cluster_, &stage_}));
+    POTLUCK_ASSIGN_OR_RETURN(listening_,
+                             StartServer(identity_, options_.addresses, {&cluster_, &stage_}));
     return absl::OkStatus();
   }
+
+  void UseIdentity(TlsIdentity identity) { identity_->Replace(std::move(identity)); }
 
   const std::vector<std::string>& addresses() const { return listening_.addresses; }
 
@@ -246,6 +251,7 @@ class GrpcServer::Impl {
   Executor& executor_;
   LinkAcceptor& acceptor_;
   const Options options_;
+  const std::shared_ptr<ServerIdentity> identity_;
   const std::shared_ptr<LiveCalls> calls_ = std::make_shared<LiveCalls>();
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // on the executor
   Mutex joins_mutex_;
@@ -267,6 +273,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Executor& executor
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GrpcServer::~GrpcServer() = default;
 
+void GrpcServer::UseIdentity(TlsIdentity identity) { impl_->UseIdentity(std::move(identity)); }
 const std::vector<std::string>& GrpcServer::addresses() const { return impl_->addresses(); }
 
 }  // namespace potluck::wire

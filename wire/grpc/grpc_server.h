@@ -34,6 +34,9 @@ class GrpcServer {
   // Ends all links: those that were closed have half a second to say goodbye.
   ~GrpcServer();
 
+  // For connections from now on; the links that stand are left alone.
+  void UseIdentity(TlsIdentity identity);
+
   // As asked for, with the ports that were chosen.
   const std::vector<std::string>& addresses() const;
 

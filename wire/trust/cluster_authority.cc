@@ -14,7 +14,6 @@ namespace {
 constexpr char kFile[] = "/authority.pem";
 constexpr size_t kMaxFileBytes = size_t{64} << 10;
 constexpr absl::Duration kAuthorityLife = absl::Hours(24 * 365 * 30);
-// A process that runs for longer has to be started again.
 constexpr absl::Duration kCoordinatorLife = absl::Hours(24 * 365 * 5);
 // Clocks of small machines may be behind.
 constexpr absl::Duration kClockSlack = absl::Hours(48);

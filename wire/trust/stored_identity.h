@@ -20,8 +20,8 @@ absl::StatusOr<TlsIdentity> ReadIdentity(const std::string& folder);
 // The file holds the old or the new identity, never a part.
 absl::Status WriteIdentity(const std::string& folder, const TlsIdentity& identity);
 
-// When an identity is to be renewed, at the coordinator and without a code, and when it is too
-// late, so that a code is needed.
+// When an identity is to be renewed (identity_renewal.h), at the coordinator and without a code,
+// and when it is too late, so that a code is needed.
 struct IdentityLife {
   absl::Time renew, end;
 };

@@ -115,6 +115,53 @@ TEST_F(GrpcServerTest, AMemberMayBeTurnedAway) {
   server_executor_.RunAndWait([&] { EXPECT_TRUE(acceptor_.taken.empty()); });
 }
 
+// Its certificate runs out, and a new one takes its place while links stand.
+TEST_F(GrpcServerTest, AnIdentityIsReplacedUnderLinksThatStand) {
+  constexpr absl::Duration kLongAgo = absl::Hours(24 * 365 * 6);
+  const auto old_server =
+      cluster_.authority().MakeCoordinatorIdentity(TestCluster::now() - kLongAgo);
+  const auto old_worker =
+      cluster_.authority().MakeWorkerIdentity(worker_.private_key, TestCluster::now() - kLongAgo);
+  ASSERT_TRUE(old_server.ok() && old_worker.ok());
+  Dial();
+  ASSERT_TRUE(UntilTaken(1));
+  const auto numbers_come = [&](size_t count) {
+    executor_.RunAndWait([&] { link_->Send(Numbered(static_cast<int>(count))); });
+    return happenings_.WaitUntil(
+        server_executor_, [&] { return acceptor_.taken[0].handler->numbers.size() == count; });
+  };
+  EXPECT_TRUE(numbers_come(1));
+  const auto connects = [&] {
+    Recorder handler(happenings_);
+    std::unique_ptr<Link> link;
+    size_t before = 0;
+    server_executor_.RunAndWait([&] { before = acceptor_.taken.size(); });
+    executor_.RunAndWait([&] {
+      link = transport_->Dial(kCoordinator, server_->addresses(), LinkKind::kData, handler);
+    });
+    bool taken = false;
+    const auto taken_or_closed = [&] {
+      server_executor_.RunAndWait([&] { taken = acceptor_.taken.size() > before; });
+      return taken || handler.num_closed > 0;
+    };
+    EXPECT_TRUE(happenings_.WaitUntil(executor_, taken_or_closed));
+    executor_.RunAndWait([&] { link.reset(); });
+    return taken;
+  };
+  EXPECT_TRUE(connects());
+  server_executor_.RunAndWait([&] { server_->UseIdentity(*old_server); });
+  EXPECT_FALSE(connects());
+  server_executor_.RunAndWait([&] { server_->UseIdentity(cluster_.NewCoordinator()); });
+  EXPECT_TRUE(connects());
+  executor_.RunAndWait([&] { transport_->UseIdentity(*old_worker); });
+  EXPECT_FALSE(connects());
+  executor_.RunAndWait([&] { transport_->UseIdentity(worker_); });
+  EXPECT_TRUE(connects());
+  // The link of before has heard nothing of it.
+  EXPECT_TRUE(numbers_come(2));
+  executor_.RunAndWait([&] { EXPECT_EQ(handler_.num_closed, 0); });
+}
+
 TEST_F(GrpcServerTest, NonsenseClosesTheLinkAndIsNamed) {
   v1::Frame frame, answer;
   frame.mutable_may_leave();
