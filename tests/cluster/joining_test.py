@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""The ways in which a machine gets its join line, and what its owner says of it."""
+
+import glob
+import json
+import os
+import unittest
+
+from cluster import ClusterTest
+
+
+class JoinLine(ClusterTest):
+    """As a service starts a worker: the code is never on a command line, where all of the machine would see it."""
+
+    def join_as(self, name, *flags, env=None, wrapper=()):
+        worker = self.start("join", *flags, "--name", name, "-t", "1", "--state-dir", f"{self.folder}/{name}",
+                            "--cache-dir", self.folder + "/cache", wrapper=wrapper)
+        worker.wait_for("joined the cluster")
+        return worker
+
+    def test_from_a_file_from_standard_input_and_from_the_environment(self):
+        self.up(model=None)
+        code = self.line.split("/")[1]
+        path = self.write("line", self.line.encode() + b"\n")
+        workers = [self.join_as("file", "--join-file", path),
+                   self.join_as("stdin", "-", wrapper=("sh", "-c", f'exec "$@" < {path}', "sh")),
+                   self.join_as("environment", wrapper=("env", "POTLUCK_JOIN=" + self.line))]
+        self.assertEqual({worker["name"] for worker in self.status()["workers"]},
+                         {"file", "stdin", "environment"})
+        for worker in workers:
+            with open(f"/proc/{worker.process.pid}/cmdline", "rb") as file:
+                self.assertNotIn(code.encode(), file.read())
+
+    def test_none_and_broken_ones_are_told(self):
+        empty = self.write("empty", b"\n")
+        for flags, stdin in ((("--join-file", empty), b""), (("-",), b"\n"), (("-",), b"a line\nand another\n")):
+            with self.subTest(flags=flags, stdin=stdin):
+                result = self.fails("join", *flags, "--state-dir", self.folder + "/none", stdin=stdin)
+                self.assertNotIn("joined", result.err)
+        self.fails("join", "--join-file", self.folder + "/nowhere", "--state-dir", self.folder + "/none", says="nowhere")
+        self.misused("join", "--state-dir", self.folder + "/none", says="HOST:PORT/CODE")
+
+
+class Owner(ClusterTest):
+    def test_memory_that_is_not_lent_is_not_taken(self):
+        self.up()
+        self.join("mean", "--memory", "1MiB").wait_for("joined the cluster")
+        status = self.wait_until("it is told why", lambda now: now["instances"][0].get("trouble")
+                                 and now["workers"] and now["workers"][0]["state"] == "ready")
+        self.assertEqual(status["instances"][0]["stages"], [])
+        self.join("kind")
+        self.wait_for_stages(1)
+        self.assertEqual(self.stages(), ["kind"])
+
+    def test_devices_are_measured_again_where_that_is_asked_for(self):
+        self.up(model=None)
+
+        def speeds():
+            (path,) = glob.glob(self.folder + "/desk/worker/speeds*.json")
+            with open(path, encoding="utf-8") as file:
+                return path, json.load(file)
+
+        self.join("desk").wait_for("joined the cluster")
+        self.workers["desk"].end()
+        path, measured = speeds()
+        self.assertGreater(measured["layer_overhead_seconds"], 0)
+        # As if measured on a quiet machine, with a number that no measurement gives.
+        measured.update(load=0, step_overhead_seconds=42)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(measured, file)
+        self.join_again()
+        self.assertEqual(speeds()[1]["step_overhead_seconds"], 42)
+        self.join_again("--measure")
+        self.assertLess(speeds()[1]["step_overhead_seconds"], 42)
+        # What a busy machine has said is measured again without being asked for.
+        measured.update(load=1)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(measured, file)
+        self.join_again()
+        now = speeds()[1]
+        self.assertTrue(now["load"] == 1 or now["step_overhead_seconds"] < 42, now)
+
+    def join_again(self, *flags):
+        worker = self.start("join", self.line, "--name", "desk", "-t", "1", "--state-dir", self.folder + "/desk",
+                            "--cache-dir", self.folder + "/cache", *flags)
+        worker.wait_for("joined the cluster")
+        worker.end()
+
+
+if __name__ == "__main__":
+    unittest.main()
