@@ -79,6 +79,19 @@ class Plan(ClusterTest):
         self.assertIn("measured / predicted", text)
         self.assertIn("a prompt of 256 tokens, then 64 more", text)
 
+    def test_who_may_ask(self):
+        self.up(model=None, http="0.0.0.0:0")
+        if self.url.startswith("127."):
+            self.skipTest("this machine has no address but its own")
+        url = ("--url", "http://" + self.url)
+        key, admin = (self.coordinator.wait_for(rf"{kind} key +(\S+)")[1] for kind in ("API", "admin"))
+        self.fails("plan", *url, says="API key")
+        self.fails("plan", *url, "--api-key", "pk-guess", says="unknown")
+        self.fails("plan", *url, "--api-key", key, says="no model is loaded")
+        # What files there are is not for everybody.
+        self.fails("plan", "/no/such.gguf", *url, "--api-key", key, says="admin key")
+        self.fails("plan", "/no/such.gguf", *url, "--api-key", admin, says="/no/such.gguf")
+
     def test_what_cannot_be(self):
         self.up(model=None)
         url = ("--url", "http://" + self.url)

@@ -20,6 +20,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr size_t kMostAnswers = 4096;
+constexpr long kMostThoughts = 16;
 constexpr char kStopping[] = "this coordinator is being stopped: ask again when it is back";
 
 // In the same time for any two texts of one length.
@@ -164,7 +165,7 @@ void HttpApi::Plans(std::shared_ptr<HttpExchange> exchange) {
   }
   if (instances.empty() && !asked->model.empty())
     return RespondError(*exchange, ModelNamed(asked->model).status());
-  AnswerPlans(coordinator_, instances, *asked, thinking_, std::move(exchange));
+  Think(*exchange, AnswerPlans(coordinator_, instances, *asked, exchange));
 }
 
 void HttpApi::Foresee(std::shared_ptr<HttpExchange> exchange) {
@@ -174,7 +175,15 @@ void HttpApi::Foresee(std::shared_ptr<HttpExchange> exchange) {
   if (!path.ok()) return RespondError(*exchange, path.status());
   auto wish = WishOf(*request);
   if (!wish.ok()) return RespondError(*exchange, wish.status());
-  AnswerForesight(coordinator_, *std::move(wish), *path, thinking_, std::move(exchange));
+  Think(*exchange, AnswerForesight(coordinator_, *std::move(wish), *path, exchange));
+}
+
+void HttpApi::Think(HttpExchange& exchange, Executor::Task task) {
+  if (thoughts_.use_count() > kMostThoughts) {
+    return RespondError(exchange, absl::ResourceExhaustedError(
+                                      "too many plans are being made already: try again later"));
+  }
+  thinking_.Post([thought = thoughts_, run = std::move(task)]() mutable { run(); });
 }
 
 void HttpApi::Models(std::shared_ptr<HttpExchange> exchange) {

@@ -100,6 +100,8 @@ class HttpApi {
   absl::StatusOr<SequenceRequest> Encode(const CompletionRequest& asked,
                                          const ServedModel& model) const;
   absl::StatusOr<wire::WorkerId> WorkerNamed(const HttpRequest& request) const;
+  // On the planner's thread, unless too much waits for it.
+  void Think(HttpExchange& exchange, Executor::Task task);
   void TellIfAllEnded();
   void AnswerDone(HttpExchange& exchange, const absl::Status& status);
 
@@ -108,6 +110,7 @@ class HttpApi {
   ModelLibrary& library_;
   Executor& executor_;
   Executor& thinking_;
+  const std::shared_ptr<bool> thoughts_ = std::make_shared<bool>();  // each has a copy
   std::map<model::InstanceId, Served> served_;
   int num_opening_ = 0;
   uint64_t next_answer_ = 1;

@@ -136,27 +136,26 @@ absl::StatusOr<PlansAsked> ParsePlansAsked(std::string_view query) {
   return asked;
 }
 
-void AnswerPlans(const Coordinator& coordinator, const std::vector<model::InstanceId>& instances,
-                 const PlansAsked& asked, Executor& thinking,
-                 std::shared_ptr<HttpExchange> exchange) {
+Executor::Task AnswerPlans(const Coordinator& coordinator,
+                           const std::vector<model::InstanceId>& instances, const PlansAsked& asked,
+                           std::shared_ptr<HttpExchange> exchange) {
   std::vector<InstancePlans> plans;
   for (const Instance* instance : coordinator.instances()) {
     if (std::ranges::find(instances, instance->model().id) == instances.end()) continue;
     absl::StatusOr<PlanQuestion> question = coordinator.QuestionOf(instance->model().id);
     if (question.ok()) plans.push_back(PlansOf(coordinator, *instance, *std::move(question)));
   }
-  thinking.Post([plans = std::move(plans), asked, exchange = std::move(exchange)]() mutable {
+  return [plans = std::move(plans), asked, exchange = std::move(exchange)]() mutable {
     ordered_json answers = ordered_json::array();
     for (InstancePlans& of_one : plans) answers.push_back(Think(std::move(of_one), asked));
     RespondJson(*exchange, {{"instances", std::move(answers)}});
-  });
+  };
 }
 
-void AnswerForesight(const Coordinator& coordinator, partition::InstanceWish wish,
-                     const std::string& path, Executor& thinking,
-                     std::shared_ptr<HttpExchange> exchange) {
-  thinking.Post([question = coordinator.QuestionFor(std::move(wish)), path,
-                 exchange = std::move(exchange)]() mutable {
+Executor::Task AnswerForesight(const Coordinator& coordinator, partition::InstanceWish wish,
+                               const std::string& path, std::shared_ptr<HttpExchange> exchange) {
+  return [question = coordinator.QuestionFor(std::move(wish)), path,
+          exchange = std::move(exchange)]() mutable {
     const auto plan = [&]() -> absl::StatusOr<partition::InstancePlan> {
       POTLUCK_ASSIGN_OR_RETURN(const model::ModelFile file, model::OpenModelFile(path));
       POTLUCK_RETURN_IF_ERROR(file.config.status());
@@ -165,7 +164,7 @@ void AnswerForesight(const Coordinator& coordinator, partition::InstanceWish wis
       return Answer(question);
     }();
     plan.ok() ? RespondJson(*exchange, PlanJson(*plan)) : RespondError(*exchange, plan.status());
-  });
+  };
 }
 
 }  // namespace potluck::coordinator

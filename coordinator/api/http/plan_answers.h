@@ -29,15 +29,15 @@ struct PlansAsked {
 // From a query, still escaped. InvalidArgument, naming the key; unknown ones are left alone.
 absl::StatusOr<PlansAsked> ParsePlansAsked(std::string_view query);
 
+// Tasks that answer an exchange, for the planner's thread: they know all that they need.
+//
 // {"instances": [{"id", "model", "state", "epoch", "vocab_size", "requests", "running", "now",
 // "moves", "expected", "trouble"}]}: docs/cli.md describes it.
-void AnswerPlans(const Coordinator& coordinator, const std::vector<model::InstanceId>& instances,
-                 const PlansAsked& asked, Executor& thinking,
-                 std::shared_ptr<HttpExchange> exchange);
-
+Executor::Task AnswerPlans(const Coordinator& coordinator,
+                           const std::vector<model::InstanceId>& instances, const PlansAsked& asked,
+                           std::shared_ptr<HttpExchange> exchange);
 // The plan (plan_json.h) for a model's file. Reads its header.
-void AnswerForesight(const Coordinator& coordinator, partition::InstanceWish wish,
-                     const std::string& path, Executor& thinking,
-                     std::shared_ptr<HttpExchange> exchange);
+Executor::Task AnswerForesight(const Coordinator& coordinator, partition::InstanceWish wish,
+                               const std::string& path, std::shared_ptr<HttpExchange> exchange);
 
 }  // namespace potluck::coordinator

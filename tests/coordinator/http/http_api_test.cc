@@ -1,0 +1,178 @@
+// The endpoints, without sockets: who may ask for what, a coordinator that is being stopped, plans
+// that nobody has thought about yet.
+#include "coordinator/api/http/http_api.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/testing/simulated_executor.h"
+
+namespace potluck::coordinator {
+namespace {
+
+using testing::HasSubstr;
+
+struct Reply {
+  int status = 0;  // 0: none yet
+  std::string body;
+  HttpHeaders headers;
+};
+
+// Keeps the whole answer; nothing here streams.
+class KeptExchange final : public HttpExchange {
+ public:
+  KeptExchange(HttpRequest request, std::shared_ptr<Reply> reply)
+      : request_(std::move(request)), reply_(std::move(reply)) {}
+  const HttpRequest& request() const override { return request_; }
+  void Respond(int status, std::string_view, std::string body, HttpHeaders headers) override {
+    *reply_ = {status, std::move(body), std::move(headers)};
+  }
+  void BeginStream(int status, std::string_view, HttpHeaders) override { reply_->status = status; }
+  void Write(std::string bytes) override { reply_->body += bytes; }
+  void End() override {}
+  size_t queued_bytes() const override { return 0; }
+  void OnDrained(absl::AnyInvocable<void()>) override {}
+  void OnGone(absl::AnyInvocable<void()>) override {}
+
+ private:
+  const HttpRequest request_;
+  const std::shared_ptr<Reply> reply_;
+};
+
+class NoWeights final : public wire::LinkAcceptor, public wire::LinkHandler {
+ public:
+  wire::LinkHandler& OnLink(wire::LinkKind, std::unique_ptr<wire::Link>) override { return *this; }
+  void OnMessage(wire::Message) override {}
+  void OnClosed(absl::Status) override {}
+};
+
+class HttpApiTest : public testing::Test {
+ protected:
+  void Start(const std::string& api_key, const std::string& admin_key) {
+    api_ = std::make_unique<HttpApi>(
+        HttpApiOptions{.api_key = api_key,
+                       .admin_key = admin_key,
+                       .unix_time = [this] { return unix_time_; },
+                       .local_time = [] { return absl::CivilSecond(2025, 1, 1); },
+                       .random = [] { return uint64_t{4}; },
+                       .find_model = [](const std::string& name) { return name; },
+                       .opened = {}},
+        coordinator_, library_, *logic_, *thinking_);
+  }
+  std::shared_ptr<Reply> Ask(const std::string& method, const std::string& path,
+                             const std::string& body = "", const std::string& key = "",
+                             bool loopback = true) {
+    HttpRequest request{.method = method,
+                        .path = path.substr(0, path.find('?')),
+                        .body = body,
+                        .loopback = loopback};
+    if (path.find('?') != path.npos) request.query = path.substr(path.find('?') + 1);
+    if (!key.empty()) request.headers.emplace_back("Authorization", "Bearer " + key);
+    auto reply = std::make_shared<Reply>();
+    api_->Handle(std::make_shared<KeptExchange>(std::move(request), reply));
+    return reply;
+  }
+  int StatusFar(const std::string& method, const std::string& path, const std::string& key) {
+    const auto reply = Ask(method, path, R"({"model": "/no/such/model.gguf"})", key, false);
+    time_.RunFor(absl::Seconds(1));
+    return reply->status;
+  }
+  void LoadDemo() {
+    std::optional<absl::Status> loaded;
+    api_->Load(
+        {.model = std::string(POTLUCK_SOURCE_DIR) + "/deploy/demo/potluck-demo-1m-q8_0.gguf"}, {},
+        [&](const absl::Status& status) { loaded = status; });
+    ASSERT_TRUE(time_.RunUntil([&] { return loaded.has_value(); }, absl::Seconds(1)));
+    ASSERT_TRUE(loaded->ok()) << *loaded;
+  }
+
+  SimulatedTime time_;
+  std::unique_ptr<SimulatedExecutor> logic_ = time_.MakeExecutor(), files_ = time_.MakeExecutor(),
+                                     thinking_ = time_.MakeExecutor();
+  NoWeights weights_;
+  Coordinator coordinator_{{}, *logic_, weights_};
+  const model::ManifestCache manifests_{testing::TempDir() + "/http_api_test_manifests"};
+  model::LocalFiles local_;
+  ModelLibrary library_{manifests_, local_, *files_, *logic_};
+  std::unique_ptr<HttpApi> api_;
+  int64_t unix_time_ = 1000;
+};
+
+TEST_F(HttpApiTest, KeysOpenWhatTheyAreFor) {
+  Start("people", "admin");
+  EXPECT_EQ(Ask("GET", "/cluster")->status, 200);  // from this machine
+  EXPECT_EQ(StatusFar("GET", "/health", ""), 503);
+  EXPECT_EQ(StatusFar("GET", "/cluster", ""), 401);
+  EXPECT_EQ(StatusFar("GET", "/cluster", "peoplf"), 401);
+  for (const std::string key : {"people", "admin"}) {
+    EXPECT_EQ(StatusFar("GET", "/cluster", key), 200);
+    EXPECT_EQ(StatusFar("GET", "/cluster/plan", key), 200);
+    EXPECT_EQ(StatusFar("GET", "/v1/models", key), 200);
+  }
+  for (const char* path : {"/cluster/plan", "/cluster/load", "/cluster/unload", "/cluster/drain",
+                           "/cluster/pause", "/cluster/resume"}) {
+    EXPECT_EQ(StatusFar("POST", path, "people"), 403) << path;
+    const int status = StatusFar("POST", path, "admin");
+    EXPECT_TRUE(status == 400 || status == 404) << path << ": " << status;
+  }
+}
+
+TEST_F(HttpApiTest, AModelWasCreatedWhenItWasLoaded) {
+  Start("", "");
+  LoadDemo();
+  unix_time_ = 2000;
+  const auto models = nlohmann::json::parse(Ask("GET", "/v1/models")->body);
+  EXPECT_EQ(models["data"][0]["created"], 1000);
+}
+
+TEST_F(HttpApiTest, OneThatIsBeingStoppedTakesNothingNew) {
+  Start("", "");
+  LoadDemo();
+  int ended = 0;
+  EXPECT_EQ(api_->StopTaking([&] { ++ended; }), 0u);
+  EXPECT_EQ(ended, 1);
+  for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{
+           {"POST", "/v1/completions"}, {"POST", "/v1/chat/completions"}, {"GET", "/health"}}) {
+    const auto reply = Ask(method, path, R"({"prompt": "hi"})");
+    EXPECT_EQ(reply->status, 503);
+    EXPECT_THAT(reply->body, HasSubstr("being stopped"));
+    EXPECT_THAT(reply->headers, testing::Contains(testing::Pair("Retry-After", testing::_)));
+  }
+  EXPECT_EQ(Ask("GET", "/cluster")->status, 200);
+  time_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(ended, 1);
+}
+
+TEST_F(HttpApiTest, PlansAreThoughtOfElsewhereAndOnlySoManyAtATime) {
+  Start("", "");
+  LoadDemo();
+  std::vector<std::shared_ptr<Reply>> plans;
+  while (plans.empty() || plans.back()->status == 0) {
+    plans.push_back(Ask("GET", "/cluster/plan?model=potluck-demo-1m-q8%5F0"));
+    ASSERT_LT(plans.size(), 100u) << "they wait without a bound";
+  }
+  EXPECT_EQ(plans.back()->status, 429);
+  plans.pop_back();
+  EXPECT_FALSE(plans.empty());
+  time_.RunFor(absl::Seconds(1));
+  for (const auto& plan : plans) {
+    ASSERT_EQ(plan->status, 200) << plan->body;
+    const auto instance = nlohmann::json::parse(plan->body)["instances"][0];
+    EXPECT_EQ(instance["model"], "potluck-demo-1m-q8_0");
+    EXPECT_TRUE(instance["now"].is_null());
+    EXPECT_THAT(instance["why_not"].get<std::string>(), HasSubstr("no device"));
+  }
+  const auto again = Ask("GET", "/cluster/plan");
+  time_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(again->status, 200);
+}
+
+}  // namespace
+}  // namespace potluck::coordinator
