@@ -22,6 +22,11 @@ constexpr absl::Duration kShun = absl::Seconds(30);
 constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 constexpr int kMostDoublings = 6;
 constexpr absl::Duration kSteady = absl::Seconds(30);
+// A stage that takes this many times as long as planned, for so long, is planned anew with the
+// speed that it has; for some time its device is taken for no faster.
+constexpr double kSlow = 2;
+constexpr absl::Duration kSlowFor = absl::Seconds(30);
+constexpr absl::Duration kSlowUntil = absl::Minutes(10);
 // Both ends of a broken link are often heard of in turn, for one of them has died.
 constexpr absl::Duration kWhoDied = absl::Milliseconds(300);
 
@@ -187,6 +192,7 @@ void Coordinator::OnMemberLost(const wire::WorkerId& worker, bool in_order) {
 
 // A worker that was away when its stages were released still has them.
 void Coordinator::OnHeartbeat(const wire::WorkerId& from, const wire::Heartbeat& heartbeat) {
+  for (const auto& [id, hosted] : instances_) WatchPace(*hosted);
   for (const wire::Heartbeat::Stage& stage : heartbeat.stages) {
     const Hosted* hosted = Find(stage.instance);
     if (hosted != nullptr && !hosted->instance.IsStray(from, stage.epoch)) continue;
@@ -379,7 +385,51 @@ absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
 }
 
 partition::ClusterProfile Coordinator::Profile() const {
-  return MakeClusterProfile(membership_.members(), options_.host, now());
+  partition::ClusterProfile profile =
+      MakeClusterProfile(membership_.members(), options_.host, now());
+  for (partition::DeviceProfile& device : profile.devices) {
+    const double scale = ShareOf(device) / (1 - device.load);
+    for (double& rate : device.decode_bytes_per_second) rate *= scale;
+    for (double& rate : device.prefill_operations_per_second) rate *= scale;
+  }
+  return profile;
+}
+
+double Coordinator::ShareOf(const partition::DeviceProfile& device) const {
+  const double idle = 1 - device.load;
+  const auto slowdown = slowdowns_.find(device.id);
+  if (slowdown == slowdowns_.end() || slowdown->second.until < now()) return idle;
+  return std::min(idle, slowdown->second.share);
+}
+
+// A stage that stays far behind its plan: the plan is made again with the speed that it has.
+void Coordinator::WatchPace(Hosted& hosted) {
+  const Instance& instance = hosted.instance;
+  const InstanceScheduler& scheduler = instance.scheduler();
+  const int64_t steps = scheduler.counters().steps;
+  const bool works = steps > std::exchange(hosted.watched_steps, steps);
+  if (!instance.ready() || instance.target() != nullptr ||
+      (!works && scheduler.num_in_flight() == 0)) {
+    hosted.slow_since.clear();
+    return;
+  }
+  const std::span<const double> slowness = scheduler.pace().slowness();
+  for (size_t stage = 0; stage < slowness.size(); ++stage) {
+    if (slowness[stage] < kSlow) {
+      hosted.slow_since.erase(stage);
+      continue;
+    }
+    const absl::Duration since = hosted.slow_since.try_emplace(stage, now()).first->second;
+    if (now() - since < kSlowFor) continue;
+    hosted.slow_since[stage] = now();
+    const std::string& device = instance.pipeline()->plan.stages[stage].device_id;
+    const auto planned = hosted.planned_share.find(device);
+    const double share = planned == hosted.planned_share.end() ? 1 : planned->second;
+    slowdowns_[device] = {share / slowness[stage], now() + kSlowUntil};
+    Log(LogLevel::kWarning, "stage slower than planned",
+        {{"instance", instance.model().id}, {"device", device}, {"times", slowness[stage]}});
+    PlanSoon();
+  }
 }
 
 partition::ClusterProfile Coordinator::ProfileFor(const Hosted& hosted) const {
@@ -444,6 +494,9 @@ void Coordinator::Plan(Hosted& hosted) {
   hosted.epochs += 1;
   if (!urgency.empty() && hosted.epochs > 1)
     Log(LogLevel::kInfo, "plan needed", {{"instance", instance.model().id}, {"reason", urgency}});
+  hosted.planned_share.clear();
+  for (const partition::DeviceProfile& device : Profile().devices)
+    hosted.planned_share[device.id] = ShareOf(device);
   instance.Change(*std::move(plan), {.term = options_.term, .number = hosted.epochs});
   Changed();
 }

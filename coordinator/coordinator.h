@@ -89,6 +89,12 @@ class Coordinator final : public wire::LinkAcceptor,
   const Counters& counters() const { return counters_; }
   const CoordinatorOptions& options() const { return options_; }
   std::vector<const Instance*> instances() const;
+  // Devices that have been found slower than planned, and the share of their speed that they gave.
+  struct Slowdown {
+    double share = 1;
+    absl::Duration until;
+  };
+  const std::map<std::string, Slowdown>& slowdowns() const { return slowdowns_; }
   // Why an instance has no pipeline; OK where it has one or is about to.
   absl::Status TroubleOf(model::InstanceId instance) const;
   // As the planner sees the cluster now.
@@ -113,7 +119,10 @@ class Coordinator final : public wire::LinkAcceptor,
     Timer no_plan;  // runs while nothing can hold it
     std::map<wire::WorkerId, absl::Duration> shunned_until;
     absl::Duration planned_at;
-    int failures = 0;  // of epochs, since one lasted
+    int failures = 0;                             // of epochs, since one lasted
+    std::map<std::string, double> planned_share;  // of its devices' speed, by the plan
+    std::map<size_t, absl::Duration> slow_since;  // by stage
+    int64_t watched_steps = 0;  // that had been run when its pace was last looked at
     std::map<model::SequenceId, RequestEvents*> requests;
   };
 
@@ -152,6 +161,9 @@ class Coordinator final : public wire::LinkAcceptor,
   PlanQuestion QuestionOf(const Hosted& hosted) const;
   void CannotPlan(Hosted& hosted, const absl::Status& why);
   void KeepCopies(const Hosted& hosted);
+  void WatchPace(Hosted& hosted);
+  // Of a device's speed, that is there for this cluster's work.
+  double ShareOf(const partition::DeviceProfile& device) const;
   void LetGo();
   void OnLinkLost(const wire::WorkerId& from, const wire::LinkLost& lost);
   Hosted* Find(model::InstanceId instance);
@@ -165,6 +177,7 @@ class Coordinator final : public wire::LinkAcceptor,
   Membership membership_;
   std::map<model::InstanceId, std::unique_ptr<Hosted>> instances_;
   model::InstanceId next_instance_ = 1;
+  std::map<std::string, Slowdown> slowdowns_;  // by device
   Timer planning_, later_;
   absl::Duration planning_due_;
   Counters counters_;

@@ -28,12 +28,24 @@ void StagePace::Measured(int64_t decode_tokens, int64_t prefill_tokens,
     StageSpeed& stage = stages_[i];
     const double seconds = timings[i].computing_seconds;
     if (!(seconds > 0) || seconds > 3600) continue;  // a peer's number
+    MeasureSlowness(i, decode_tokens, prefill_tokens, seconds);
     if (prefill_tokens == 0 && decode_tokens > 0) {
       Blend(stage.decode_step_seconds, seconds);
     } else if (prefill_tokens >= kTellingTokens) {
       Blend(stage.prefill_seconds_per_token, seconds / static_cast<double>(prefill_tokens));
     }
   }
+}
+
+// A step that reads the weights once and computes with them for all of its tokens takes no longer
+// than both, one after the other.
+void StagePace::MeasureSlowness(size_t stage, int64_t decode_tokens, int64_t prefill_tokens,
+                                double seconds) {
+  const StageSpeed& planned = planned_[stage];
+  const auto tokens = static_cast<double>(decode_tokens + prefill_tokens);
+  const double expected =
+      planned.decode_step_seconds + (tokens - 1) * planned.prefill_seconds_per_token;
+  if (tokens > 0 && expected > 0) Blend(slowness_[stage], seconds / expected);
 }
 
 int64_t StagePace::ChunkWhileDecoding(int64_t max_tokens) const {

@@ -22,7 +22,8 @@ struct StageSpeed {
 class StagePace {
  public:
   StagePace() = default;
-  explicit StagePace(std::vector<StageSpeed> stages) : stages_(std::move(stages)) {}
+  explicit StagePace(std::vector<StageSpeed> stages)
+      : stages_(std::move(stages)), planned_(stages_), slowness_(stages_.size(), 1) {}
 
   // A step with so many tokens of each sort took this long, by stage.
   void Measured(int64_t decode_tokens, int64_t prefill_tokens,
@@ -34,13 +35,19 @@ class StagePace {
   // all stages busy. `waiting_tokens`: prompt tokens that are still to be sent.
   int64_t ChunkAlone(int64_t max_tokens, int64_t waiting_tokens) const;
 
+  // How many times as long as planned each stage takes for its steps; 1 where nothing is known.
+  std::span<const double> slowness() const { return slowness_; }
+
   // From the first stage's beginning to the last one's end, by what is known.
   double StepSeconds(int64_t decode_tokens, int64_t prefill_tokens) const;
 
   std::span<const StageSpeed> stages() const { return stages_; }
 
  private:
-  std::vector<StageSpeed> stages_;
+  void MeasureSlowness(size_t stage, int64_t decode_tokens, int64_t prefill_tokens, double seconds);
+
+  std::vector<StageSpeed> stages_, planned_;
+  std::vector<double> slowness_;
 };
 
 }  // namespace potluck::coordinator

@@ -65,9 +65,16 @@ class SimRunner final : public worker::StageRunner {
   }
 
  private:
+  absl::Duration StepTime() const {
+    const auto slow = world_.slowness.find(who_);
+    const int layers = (plan_.range.last_cut - plan_.range.first_cut) / 2;
+    return (world_.step_time + layers * world_.layer_time) *
+           (slow == world_.slowness.end() ? 1 : slow->second);
+  }
+
   void Later(Executor::Task task) {
     const absl::Duration now = executor_.clock().SinceStart();
-    free_at_ = std::max(free_at_, now) + world_.step_time;
+    free_at_ = std::max(free_at_, now) + StepTime();
     executor_.PostAfter(free_at_ - now,
                         [alive = std::weak_ptr(alive_), run = std::move(task)]() mutable {
                           if (!alive.expired()) run();
@@ -96,7 +103,7 @@ class SimRunner final : public worker::StageRunner {
     }
     ++world_.steps_by_worker[who_];
     worker::StageOutput output;
-    output.computing_seconds = absl::ToDoubleSeconds(world_.step_time);
+    output.computing_seconds = absl::ToDoubleSeconds(StepTime());
     output.left_out = hashes.size() < frame.step.tokens.size();
     (part.ahead ? world_.tokens_ahead : world_.tokens_run) += std::ssize(frame.step.tokens);
     if (!last) {

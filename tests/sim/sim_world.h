@@ -39,6 +39,8 @@ struct SimWorkerOptions {
 // What all pretended stages share.
 struct StageWorld {
   absl::Duration step_time = absl::Milliseconds(10);
+  absl::Duration layer_time;               // of each layer in addition
+  std::map<std::string, double> slowness;  // times both, by worker
   absl::Duration load_time = absl::Milliseconds(300);
   int64_t alive = 0;                               // runners
   std::vector<std::string> errors;                 // what no stage may be asked

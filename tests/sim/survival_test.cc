@@ -119,6 +119,31 @@ TEST_F(SurvivalTest, APlannedChangeFillsItsNewStagesBeforeTheOldOnesStop) {
   }
 }
 
+TEST_F(SurvivalTest, AStageThatStaysSlowGivesLayersAway) {
+  world.emplace();
+  world->stages.step_time = absl::ZeroDuration();
+  world->stages.layer_time = absl::Milliseconds(11);  // as the profiles have it
+  for (const char* name : {"a", "b"}) world->AddWorker(name);
+  world->Load();
+  ASSERT_TRUE(world->RunUntil([&] { return all_serve(2); }));
+  const auto layers_of = [&](const std::string& name) -> int64_t {
+    for (const auto& stage : world->coordinator->instances()[0]->pipeline()->plan.stages)
+      if (stage.worker_id == name) return stage.last_layer - stage.first_layer + 1;
+    return 0;
+  };
+  const std::string slow = world->Stages()[1];
+  const int64_t before = layers_of(slow);
+  for (int i = 0; i < 4; ++i) world->Submit(30, 400, 1000 + i);
+  world->Run(absl::Seconds(10));
+  EXPECT_EQ(world->coordinator->counters().replans, 0) << "as planned";
+  world->stages.slowness[slow] = 6;
+  world->Run(absl::Seconds(20));
+  EXPECT_EQ(layers_of(slow), before) << "it may pass";
+  world->Run(absl::Seconds(30));
+  EXPECT_LT(layers_of(slow), before);
+  ExpectAllFinish(absl::Minutes(20));
+}
+
 // At every moment of it.
 TEST_F(SurvivalTest, DeathsWhileAPlannedChangeIsReplayedAheadLoseNothing) {
   for (int moment = 0; moment < 60; ++moment) {
