@@ -209,7 +209,9 @@ void AddOtherLinks(const LinkProfile& other, ClusterProfile& cluster) {
   }
 }
 
-absl::StatusOr<ClusterProfile> ReadCluster(const Json& json) {
+}  // namespace
+
+absl::StatusOr<ClusterProfile> ClusterFromJson(const Json& json) {
   ClusterProfile cluster;
   Fields top(json, "the file", {"coordinator", "devices", "links", "other_links"});
   top.Require("devices");
@@ -240,11 +242,9 @@ absl::StatusOr<ClusterProfile> ReadCluster(const Json& json) {
   return cluster;
 }
 
-}  // namespace
-
 absl::StatusOr<ClusterProfile> ReadClusterFile(const std::string& path) {
   POTLUCK_ASSIGN_OR_RETURN(const Json json, model::ReadJsonObject(path, kMostFileBytes));
-  absl::StatusOr<ClusterProfile> cluster = ReadCluster(json);
+  absl::StatusOr<ClusterProfile> cluster = ClusterFromJson(json);
   if (!cluster.ok()) return Annotate(cluster.status(), path);
   return cluster;
 }

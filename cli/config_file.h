@@ -3,10 +3,18 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "absl/status/status.h"
 
 namespace potluck::cli {
+
+// Gives the options that have no value yet what a text in TOML says. `path` is for errors, which
+// name the key. UsageError for keys and values that the command does not take.
+absl::Status ApplyConfigText(CLI::App& command, const std::string& path, const std::string& text);
+
+// All options that have a value, as such a text.
+std::string ConfigText(const CLI::App& command);
 
 // --config and --print-config.
 void AddConfigFlags(CLI::App& command);
