@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import signal
 import struct
+import time
 
 from cluster import DEMO, PATIENCE_SECONDS, Stream
 
@@ -68,9 +69,9 @@ class Conversations:
             self.test.assertEqual(instance["requests"]["running"], len(self.streams), instance)
             return instance["generated_tokens"]
 
-        first = look()
+        first, deadline = look(), time.monotonic() + PATIENCE_SECONDS
         while look() == first:
-            pass
+            self.test.assertLess(time.monotonic(), deadline, "no token comes")
 
     def strike(self, victim, how):
         """Does `how` to a worker that holds layers while steps are under way."""
