@@ -11,6 +11,7 @@
 #include "wire/grpc/grpc_server.h"
 #include "wire/grpc/grpc_transport.h"
 #include "wire/grpc/join_client.h"
+#include "wire/trust/identity_renewal.h"
 #include "wire/trust/join_desk.h"
 #include "wire/trust/stored_identity.h"
 
@@ -98,6 +99,39 @@ TEST_F(JoinTest, AKeyKeepsItsIdAndRenewsWithoutACode) {
   EXPECT_EQ(renewed->id, first->id);
   EXPECT_NE(renewed->certificate, first->certificate);
   EXPECT_EQ(renewed->authority, first->authority);
+}
+
+// One that is due, over the wire; and one whose end has come, which is nobody any more.
+TEST_F(JoinTest, AWorkerRenewsWhileItRuns) {
+  const auto issued = [this](int days_ago) {
+    return *cluster_.authority().MakeWorkerIdentity(MakePrivateKey().value(),
+                                                    now_ - absl::Hours(24 * days_ago));
+  };
+  const TlsIdentity due = issued(100);
+  ThreadExecutor asking;
+  std::optional<TlsIdentity> renewed;
+  std::unique_ptr<IdentityRenewal> renewal;
+  executor_.RunAndWait([&] {
+    renewal = std::make_unique<IdentityRenewal>(
+        IdentityRenewal::Options{.identity = due,
+                                 .now = [this] { return now_; },
+                                 .renew =
+                                     [this](const TlsIdentity& old) {
+                                       return RenewIdentity(old, server_->addresses()[0], "0.1.0");
+                                     },
+                                 .renewed =
+                                     [&](const TlsIdentity& identity) {
+                                       renewed = identity;
+                                       happenings_.Note();
+                                     }},
+        executor_, asking);
+  });
+  EXPECT_TRUE(happenings_.WaitUntil(executor_, [&] { return renewed.has_value(); }));
+  executor_.RunAndWait([&] { renewal.reset(); });
+  ASSERT_TRUE(renewed.has_value());
+  EXPECT_EQ(renewed->id, due.id);
+  EXPECT_GT(LifeOf(*renewed)->end, LifeOf(due)->end);
+  EXPECT_FALSE(RenewIdentity(issued(400), server_->addresses()[0], "0.1.0").ok());
 }
 
 TEST_F(JoinTest, WrongAndOldCodesAreToldApart) {
