@@ -1,6 +1,7 @@
 #include "coordinator/coordinator.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -179,13 +180,19 @@ absl::Status Coordinator::SetPaused(const wire::WorkerId& worker, bool paused) {
 // --- What members say ----------------------------------------------------------------------------
 
 void Coordinator::OnMembersChanged() {
+  for (const auto& [id, hosted] : instances_) WatchSuspects(*hosted);
   PlanSoon(kJoinTogether);
   Changed();
 }
 
 void Coordinator::OnMemberLost(const wire::WorkerId& worker, bool in_order) {
   if (!in_order) ++counters_.workers_lost;
-  for (const auto& [id, hosted] : instances_) hosted->instance.OnWorkerLost(worker);
+  for (const auto& [id, hosted] : instances_) {
+    const bool held = hosted->instance.holds();
+    hosted->instance.OnWorkerLost(worker);
+    if (held && hosted->instance.target() != nullptr && !hosted->instance.holds())
+      ++counters_.replans;
+  }
   PlanSoon();
   Changed();
 }
@@ -471,6 +478,7 @@ void Coordinator::Plan(Hosted& hosted) {
   Instance& instance = hosted.instance;
   if (instance.target() != nullptr) return;
   const std::string urgency = Urgency(hosted);
+  if (urgency.empty() && HasSuspect(hosted)) return;  // it is heard from or lost soon
   if (urgency.empty() && now() - hosted.planned_at < kImproveEvery) {
     PlanSoon(kImproveEvery - (now() - hosted.planned_at));
     return;
@@ -488,17 +496,49 @@ void Coordinator::Plan(Hosted& hosted) {
   if (instance.serving() && plan->placements() == instance.pipeline()->plan.placements()) return;
   // The context is the first plan's for good: a running text cannot lose what it has said.
   hosted.wish.context_length = plan->context_length;
-  hosted.planned_at = now();
   hosted.no_plan.Cancel();
   if (hosted.epochs > 0) ++counters_.replans;
-  hosted.epochs += 1;
-  if (!urgency.empty() && hosted.epochs > 1)
+  if (!urgency.empty() && hosted.epochs > 0)
     Log(LogLevel::kInfo, "plan needed", {{"instance", instance.model().id}, {"reason", urgency}});
+  Begun(hosted);
+  instance.Change(*std::move(plan), {.term = options_.term, .number = hosted.epochs});
+  Changed();
+}
+
+void Coordinator::Begun(Hosted& hosted) {
+  hosted.planned_at = now();
+  hosted.epochs += 1;
   hosted.planned_share.clear();
   for (const partition::DeviceProfile& device : Profile().devices)
     hosted.planned_share[device.id] = ShareOf(device);
-  instance.Change(*std::move(plan), {.term = options_.term, .number = hosted.epochs});
-  Changed();
+}
+
+bool Coordinator::HasSuspect(const Hosted& hosted) const {
+  if (!hosted.instance.serving()) return false;
+  const std::set<wire::WorkerId> workers = hosted.instance.pipeline()->workers();
+  return std::ranges::any_of(workers, [&](const wire::WorkerId& worker) {
+    return membership_.StateOf(worker) == MemberState::kSuspect;
+  });
+}
+
+void Coordinator::WatchSuspects(Hosted& hosted) {
+  Instance& instance = hosted.instance;
+  if (!HasSuspect(hosted)) {
+    instance.EndHold();
+    return;
+  }
+  if (instance.target() != nullptr) return;
+  absl::StatusOr<partition::InstancePlan> plan = Answer(QuestionOf(hosted));
+  if (!plan.ok()) return;
+  // Who serves now is not to load a second time for what may pass.
+  const std::vector<partition::Placement> present = instance.pipeline()->plan.placements();
+  for (const partition::StagePlan& stage : plan->stages) {
+    const partition::Placement placement = plan->placements()[&stage - plan->stages.data()];
+    if (instance.pipeline()->Uses(stage.worker_id) && std::ranges::count(present, placement) == 0)
+      return;
+  }
+  Begun(hosted);
+  instance.PrepareForLoss(*std::move(plan), {.term = options_.term, .number = hosted.epochs});
 }
 
 PlanQuestion Coordinator::QuestionOf(const Hosted& hosted) const {

@@ -162,6 +162,10 @@ class Coordinator final : public wire::LinkAcceptor,
   void CannotPlan(Hosted& hosted, const absl::Status& why);
   void KeepCopies(const Hosted& hosted);
   void WatchPace(Hosted& hosted);
+  // A stage's worker has fallen silent: those who would take over get ready.
+  void WatchSuspects(Hosted& hosted);
+  bool HasSuspect(const Hosted& hosted) const;
+  void Begun(Hosted& hosted);
   // Of a device's speed, that is there for this cluster's work.
   double ShareOf(const partition::DeviceProfile& device) const;
   void LetGo();

@@ -61,6 +61,21 @@ void Instance::Change(partition::InstancePlan plan, const model::Epoch& epoch) {
   }
 }
 
+void Instance::PrepareForLoss(partition::InstancePlan plan, const model::Epoch& epoch) {
+  Change(std::move(plan), epoch);
+  holds_ = true;
+}
+
+void Instance::EndHold() {
+  if (!holds_) return;
+  for (const wire::WorkerId& worker : target_->workers()) {
+    if (pipeline_->Uses(worker)) continue;
+    host_.SendControl(worker, wire::Release{.instance = model_.id, .epoch = target_->epoch});
+    touched_.erase(worker);
+  }
+  GiveUpChange();
+}
+
 wire::Prepare Instance::PrepareFor(int32_t stage) const {
   const partition::StagePlan& plan = target_->plan.stages[stage];
   wire::Prepare prepare;
@@ -97,6 +112,7 @@ wire::Prepare Instance::PrepareFor(int32_t stage) const {
 void Instance::GiveUpChange() {
   target_.reset();
   phase_ = Phase::kNone;
+  holds_ = false;
   ahead_.reset();
   fractions_.clear();
   change_.Cancel();
@@ -133,7 +149,7 @@ void Instance::OnPrepared(const wire::WorkerId& from, const wire::Prepared& mess
   fractions_[message.stage] = 1;
   held_[message.stage] = message.held;
   unprepared_.erase(message.stage);
-  if (unprepared_.empty()) BeginAhead();
+  if (unprepared_.empty()) OnAllPrepared();
 }
 
 void Instance::Refused(int32_t stage, const absl::Status& why) {
@@ -145,6 +161,14 @@ void Instance::Refused(int32_t stage, const absl::Status& why) {
 }
 
 // --- Ahead of the fence --------------------------------------------------------------------------
+
+void Instance::OnAllPrepared() {
+  if (holds_) {
+    change_.Cancel();
+  } else {
+    BeginAhead();
+  }
+}
 
 void Instance::BeginAhead() {
   ahead_.reset();
@@ -267,6 +291,9 @@ void Instance::OnWorkerLost(const wire::WorkerId& worker) {
   if (pipeline_ && pipeline_->Uses(worker)) EndEpoch(EpochEnd::kWorkerDied);
   if (target_ && target_->Uses(worker)) {
     GiveUpChange();
+  } else if (holds_ && !serving_) {
+    holds_ = false;
+    if (unprepared_.empty()) OnAllPrepared();
   } else if (phase_ == Phase::kReplayingAhead && !serving_) {
     CutAheadShort();
   } else if (phase_ == Phase::kFencing && unfenced_.erase(worker) > 0 && unfenced_.empty()) {
@@ -363,6 +390,7 @@ void Instance::FailEpoch(const absl::Status& why) {
   progress_.Cancel();
   host_.OnEvents(model_.id, scheduler_.TakeEvents());
   if (phase_ == Phase::kReplayingAhead) CutAheadShort();
+  EndHold();
   host_.OnEpochFailed(model_.id, why);
 }
 

@@ -87,6 +87,11 @@ class Instance {
 
   // Begins a change to this plan; one that is under way is given up.
   void Change(partition::InstancePlan plan, const model::Epoch& epoch);
+  // Prepares such a change for the loss of a worker of the present pipeline, and goes on with it
+  // only then: EndHold where it has come back.
+  void PrepareForLoss(partition::InstancePlan plan, const model::Epoch& epoch);
+  void EndHold();
+  bool holds() const { return holds_; }
   void GiveUpChange();
   // Frees all stages everywhere.
   void Release();
@@ -112,6 +117,7 @@ class Instance {
   // Whether the message is the target's, from that stage's worker.
   bool IsForTarget(const wire::WorkerId& from, const model::Epoch& epoch, int32_t stage) const;
   wire::Prepare PrepareFor(int32_t stage) const;
+  void OnAllPrepared();
   void BeginAhead();
   void PumpAhead();
   void CutAheadShort();
@@ -134,6 +140,7 @@ class Instance {
   std::optional<Pipeline> pipeline_, target_;
   Phase phase_ = Phase::kNone;
   bool serving_ = false;
+  bool holds_ = false;                // the change waits for a loss
   std::set<wire::WorkerId> touched_;  // that may hold something of this instance
   std::vector<double> fractions_;     // loaded, by stage of the target
   std::set<int32_t> unprepared_, uncommitted_;

@@ -119,6 +119,34 @@ TEST_F(SurvivalTest, APlannedChangeFillsItsNewStagesBeforeTheOldOnesStop) {
   }
 }
 
+TEST_F(SurvivalTest, AStandbyLoadsWhileAWorkerIsSuspectAndLetsGoWhenItReturns) {
+  SimModel model;
+  model.layer_bytes = int64_t{500} << 20;
+  Start(2, model);
+  world->stages.load_time = absl::Milliseconds(900);
+  world->AddWorker("spare", {.bytes_per_second = 1e9});
+  world->Run(absl::Seconds(1));
+  Generate();
+  const std::string silent = world->Stages()[1];
+  world->Freeze(silent);
+  world->Run(absl::Milliseconds(2500));
+  world->Thaw(silent);
+  world->Run(absl::Seconds(2));
+  EXPECT_EQ(world->Stages()[1], silent);
+  EXPECT_EQ(world->stages.alive, 2) << "the spare holds nothing";
+  EXPECT_EQ(world->coordinator->counters().replans, 0);
+  ExpectAllFinish();
+
+  Generate();
+  world->Freeze(silent);
+  // Lost after 3 s, heartbeats every 0.5 s: no time is left for a load after that.
+  world->Run(absl::Milliseconds(3800));
+  EXPECT_EQ(world->Stages()[1], "spare");
+  EXPECT_TRUE(world->ready());
+  EXPECT_EQ(world->coordinator->counters().replans, 1);
+  ExpectAllFinish();
+}
+
 TEST_F(SurvivalTest, AStageThatStaysSlowGivesLayersAway) {
   world.emplace();
   world->stages.step_time = absl::ZeroDuration();
