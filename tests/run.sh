@@ -6,7 +6,8 @@
 #   tests/run.sh --quick          the release build and its tests only
 #   tests/run.sh --sanitizers     the unit tests with the address+undefined, then with the thread sanitizer
 #   tests/run.sh --fuzz SECONDS   each fuzz target for SECONDS, new inputs kept in build/fuzz/corpus
-#   tests/run.sh --arm64          cross-build for aarch64 in a sysroot of its own, unit tests under qemu-user
+#   tests/run.sh --arm64          cross-build for aarch64 in a sysroot of its own, unit tests under qemu-user, and a worker
+#                                 under it in a cluster of the release build
 #   tests/run.sh --tidy           clang with thread-safety analysis, and clang-tidy; builds only
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -97,6 +98,7 @@ case "${1:-}" in
     deploy/install_dependencies.sh tests arm64
     deploy/arm64_sysroot.sh
     build arm64
+    build release potluck  # the cluster that an arm64 worker joins
     test_preset arm64 --label-exclude lint
     finish
     ;;
