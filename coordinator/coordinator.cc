@@ -285,16 +285,17 @@ wire::HopKind Coordinator::HopBetween(const wire::WorkerId& from, const wire::Wo
   return membership_.HopBetween(from, to);
 }
 
-int64_t Coordinator::LastStepOf(const wire::WorkerId& worker, model::InstanceId instance,
-                                const model::Epoch& epoch) const {
+std::optional<wire::Heartbeat::Stage> Coordinator::ReportOf(const wire::WorkerId& worker,
+                                                            model::InstanceId instance,
+                                                            const model::Epoch& epoch) const {
   const Member* member = membership_.Find(worker);
-  if (member == nullptr) return -1;
-  int64_t last = -1;
+  if (member == nullptr) return std::nullopt;
+  std::optional<wire::Heartbeat::Stage> report;
   for (const wire::Heartbeat::Stage& stage : member->heartbeat.stages) {
     if (stage.instance != instance || stage.epoch != epoch) continue;
-    last = last < 0 ? stage.last_step : std::min(last, stage.last_step);
+    if (!report || stage.last_step < report->last_step) report = stage;
   }
-  return last;
+  return report;
 }
 
 void Coordinator::OnInstanceChanged(model::InstanceId instance) {
@@ -324,6 +325,15 @@ void Coordinator::OnStageStuck(model::InstanceId instance, const wire::WorkerId&
   Log(LogLevel::kWarning, "no progress", {{"instance", instance}, {"worker", worker}});
   membership_.Expel(worker, absl::UnavailableError("its stage makes no progress"));
   PlanSoon();
+}
+
+// Nobody has closed the link, but nothing comes through: the coordinator relays.
+void Coordinator::OnHopStuck(model::InstanceId instance, const wire::WorkerId& from,
+                             const wire::WorkerId& to) {
+  membership_.MarkUnreachable(from, to);
+  membership_.MarkUnreachable(to, from);
+  Find(instance)->instance.FailEpoch(absl::UnavailableError(
+      absl::StrCat("nothing of what worker ", from, " sends reaches worker ", to)));
 }
 
 void Coordinator::OnEpochFailed(model::InstanceId instance, const absl::Status& why) {

@@ -138,12 +138,15 @@ class Coordinator final : public wire::LinkAcceptor,
   bool IsConnected(const wire::WorkerId& worker) const override;
   wire::Peer PeerOf(const wire::WorkerId& worker) const override;
   wire::HopKind HopBetween(const wire::WorkerId& from, const wire::WorkerId& to) const override;
-  int64_t LastStepOf(const wire::WorkerId& worker, model::InstanceId instance,
-                     const model::Epoch& epoch) const override;
+  std::optional<wire::Heartbeat::Stage> ReportOf(const wire::WorkerId& worker,
+                                                 model::InstanceId instance,
+                                                 const model::Epoch& epoch) const override;
   void OnInstanceChanged(model::InstanceId instance) override;
   void OnStageRefused(model::InstanceId instance, const wire::WorkerId& worker,
                       const absl::Status& why) override;
   void OnStageStuck(model::InstanceId instance, const wire::WorkerId& worker) override;
+  void OnHopStuck(model::InstanceId instance, const wire::WorkerId& from,
+                  const wire::WorkerId& to) override;
   void OnEpochFailed(model::InstanceId instance, const absl::Status& why) override;
   void OnEvents(model::InstanceId instance, std::vector<SchedulerEvent> events) override;
 

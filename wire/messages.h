@@ -91,7 +91,7 @@ struct Heartbeat {
     InstanceId instance = 0;
     Epoch epoch;
     int64_t last_step = 0;    // the last that it finished
-    int32_t waiting = 0;      // frames that have come and not begun
+    int32_t waiting = 0;      // frames that have come and are not finished
     double busy_seconds = 0;  // computing, since the epoch began
   };
   int64_t number = 0;

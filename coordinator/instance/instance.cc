@@ -441,16 +441,24 @@ void Instance::OnNoProgress() {
     return;
   }
   // The first stage that lags behind those before it holds the others up.
-  wire::WorkerId culprit = pipeline_->first_worker();
-  int64_t least = INT64_MAX;
+  int32_t culprit = 0;
+  std::optional<wire::Heartbeat::Stage> least;
   for (int32_t stage = 0; stage < pipeline_->num_stages(); ++stage) {
-    const int64_t last = host_.LastStepOf(pipeline_->worker(stage), model_.id, pipeline_->epoch);
-    if (last >= least) continue;
-    least = last;
-    culprit = pipeline_->worker(stage);
+    const auto report = host_.ReportOf(pipeline_->worker(stage), model_.id, pipeline_->epoch);
+    const int64_t last = report ? report->last_step : -1;
+    if (stage > 0 && last >= (least ? least->last_step : -1)) continue;
+    least = report;
+    culprit = stage;
+  }
+  const wire::WorkerId worker = pipeline_->worker(culprit);
+  const wire::WorkerId before = culprit > 0 ? pipeline_->worker(culprit - 1) : "";
+  if (culprit > 0 && least && least->waiting == 0 &&
+      host_.HopBetween(before, worker) != wire::HopKind::kRelayed) {
+    host_.OnHopStuck(model_.id, before, worker);
+    return;
   }
   EndEpoch(EpochEnd::kWorkerDied);
-  host_.OnStageStuck(model_.id, culprit);
+  host_.OnStageStuck(model_.id, worker);
 }
 
 }  // namespace potluck::coordinator

@@ -44,9 +44,10 @@ class InstanceHost {
   virtual bool IsConnected(const wire::WorkerId& worker) const = 0;
   virtual wire::Peer PeerOf(const wire::WorkerId& worker) const = 0;
   virtual wire::HopKind HopBetween(const wire::WorkerId& from, const wire::WorkerId& to) const = 0;
-  // The last step that it has finished in this epoch.
-  virtual int64_t LastStepOf(const wire::WorkerId& worker, model::InstanceId instance,
-                             const model::Epoch& epoch) const = 0;
+  // What it has last said of its stage in this epoch, of the one that lags where it has several.
+  virtual std::optional<wire::Heartbeat::Stage> ReportOf(const wire::WorkerId& worker,
+                                                         model::InstanceId instance,
+                                                         const model::Epoch& epoch) const = 0;
 
   // A change has ended or cannot go on, or the instance has become ready: a plan may be wanted.
   virtual void OnInstanceChanged(model::InstanceId instance) = 0;
@@ -55,6 +56,9 @@ class InstanceHost {
                               const absl::Status& why) = 0;
   // The worker's stage makes no progress.
   virtual void OnStageStuck(model::InstanceId instance, const wire::WorkerId& worker) = 0;
+  // What the first of two neighbours has sent does not reach the second.
+  virtual void OnHopStuck(model::InstanceId instance, const wire::WorkerId& from,
+                          const wire::WorkerId& to) = 0;
   // The epoch's stages do not agree any more: the same plan, begun again, heals that.
   virtual void OnEpochFailed(model::InstanceId instance, const absl::Status& why) = 0;
   virtual void OnEvents(model::InstanceId instance, std::vector<SchedulerEvent> events) = 0;

@@ -311,12 +311,25 @@ TEST_F(SurvivalTest, WorkersThatNobodyCanDialAreRelayed) {
   ExpectAllFinish();
 }
 
-TEST_F(SurvivalTest, AStageThatMakesNoProgressIsReplaced) {
+TEST_F(SurvivalTest, AnOpenLinkThatCarriesNothingIsGoneAround) {
   Start(3);
   Generate();
   // Steps vanish between two stages, and nobody is told.
   const std::vector<std::string> stages = world->Stages();
   world->faults.black_holes.insert({stages[0], stages[1]});
+  ExpectAllFinish();
+  EXPECT_EQ(world->coordinator->counters().workers_lost, 0);
+  EXPECT_EQ(world->coordinator->membership().HopBetween(stages[0], stages[1]),
+            wire::HopKind::kRelayed);
+}
+
+TEST_F(SurvivalTest, AStageThatMakesNoProgressIsReplaced) {
+  Start(3);
+  Generate();
+  const std::string stuck = world->Stages()[1];
+  world->stages.slowness[stuck] = 1e9;
+  EXPECT_TRUE(world->RunUntil([&] { return world->coordinator->counters().workers_lost == 1; }));
+  world->Kill(stuck);
   ExpectAllFinish(absl::Minutes(10));
 }
 

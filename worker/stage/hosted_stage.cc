@@ -194,7 +194,7 @@ wire::Heartbeat::Stage HostedStage::Report() const {
   return {.instance = plan_.instance,
           .epoch = plan_.epoch,
           .last_step = last_finished_,
-          .waiting = static_cast<int32_t>(waiting_.size()),
+          .waiting = static_cast<int32_t>(waiting_.size()) + running_,
           .busy_seconds = busy_seconds_};
 }
 
