@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""What being a cluster costs, and how long a home's accidents hold up an answer, with real processes on this machine.
+
+  bench/cluster_speed.py MODEL [--only speed,change]       (POTLUCK names the program, otherwise build/release/potluck)
+
+Workers are pinned to a share of the cores each and join over loopback with mutual TLS, as anywhere.
+  speed    one process with all cores and one request beside two workers with half of them each and two requests; prefill
+           through both beside one of them; the coordinator's own CPU time for each token of 16 streams
+  change   the longest wait for a next token around a planned leave, a kill and a freeze of a stage, with and without a
+           standby; the model's layers are on two of the workers, a third one is free
+"""
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "cluster"))
+from cluster import PROGRAM, Process  # noqa: E402
+
+CORES = sorted(os.sched_getaffinity(0))
+PROMPT = "The quick brown fox jumps over the lazy dog. " * 12
+
+
+class Cluster:
+    def __init__(self, folder, model, *flags):
+        self.folder, self.processes, self.workers = folder, [], {}
+        up = self.start("coordinator", CORES, "up", model, "--no-worker", "--http", "127.0.0.1:0", "--listen",
+                        "127.0.0.1:0", "--ctx", "2048", "--wait-for-workers", "120s", *flags)
+        self.url = up.wait_for(r"http://(\S+)")[1]
+        self.line = up.wait_for(r"potluck join (\S+)")[1]
+
+    def start(self, name, cores, *arguments):
+        process = Process(*arguments, "--state-dir", f"{self.folder}/{name}", "--cache-dir", f"{self.folder}/cache",
+                          wrapper=("taskset", "-c", ",".join(map(str, cores))))
+        self.processes.append(process)
+        return process
+
+    def join(self, name, cores):
+        self.workers[name] = self.start(name, cores, "join", self.line, "--name", name, "-t", str(len(cores)))
+
+    def call(self, path, body=None):
+        connection = http.client.HTTPConnection(self.url, timeout=600)
+        connection.request("GET" if body is None else "POST", path, body and json.dumps(body))
+        reply = connection.getresponse()
+        text = reply.read().decode()
+        connection.close()
+        assert reply.status == 200, text
+        return json.loads(text)
+
+    def stages(self):
+        """Names of the workers that serve, in the order of their layers, once all is ready."""
+        instances = self.call("/cluster")["instances"]
+        return [stage["name"] for stage in instances[0]["stages"]] if instances and instances[0]["state"] == "ready" else []
+
+    def wait_for(self, *names):
+        deadline = time.monotonic() + 600
+        while sorted(self.stages()) != sorted(names):
+            assert time.monotonic() < deadline, f"{self.stages()} instead of {names}"
+            time.sleep(0.2)
+
+    def end(self):
+        for process in self.processes:
+            process.kill()
+
+
+class Stream(threading.Thread):
+    """Notes when each of its tokens has come."""
+
+    def __init__(self, cluster, prompt, tokens):
+        super().__init__(daemon=True)
+        self.cluster, self.times, self.error = cluster, [], None
+        self.body = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True, "ignore_eos": True}
+        self.began = time.monotonic()
+        self.start()
+
+    def run(self):
+        connection = http.client.HTTPConnection(self.cluster.url, timeout=600)
+        connection.request("POST", "/v1/completions", json.dumps(self.body))
+        for line in connection.getresponse():
+            if line.startswith(b"data: {"):
+                event = json.loads(line[6:])
+                if "error" in event:
+                    self.error = event["error"]["message"]
+                elif event["choices"] and event["choices"][0].get("text") is not None:
+                    self.times.append(time.monotonic())
+        connection.close()
+
+    def wait_for_tokens(self, count):
+        while len(self.times) < count and self.is_alive():
+            time.sleep(0.01)
+
+    def longest_wait(self, since):
+        times = [t for t in self.times if t >= since]
+        return max(b - a for a, b in zip([since, *times], times))
+
+
+def rate(streams):
+    """Tokens per second of all of them, while all of them were answering."""
+    begin, end = max(s.times[0] for s in streams), min(s.times[-1] for s in streams)
+    return sum(sum(begin < t <= end for t in s.times) for s in streams) / (end - begin)
+
+
+def cpu_seconds(process):
+    with open(f"/proc/{process.process.pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def streams_together(cluster, count, tokens):
+    streams = [Stream(cluster, f"Number {i}. Once upon a time", tokens) for i in range(count)]
+    for stream in streams:
+        stream.join()
+        assert stream.error is None, stream.error
+    return streams
+
+
+def first_token_seconds(cluster, text):
+    stream = Stream(cluster, text, 1)
+    stream.join()
+    return stream.times[0] - stream.began
+
+
+def speed(model):
+    alone = json.loads(subprocess.run([PROGRAM, "bench", model, "-p", "512", "-n", "64", "-t", str(len(CORES)), "--json"],
+                                      check=True, capture_output=True).stdout)
+    alone = {test["test"]: test["tokens_per_second"] for test in alone}
+    half = len(CORES) // 2
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = Cluster(folder, model, "--spread", "--parallel", "16")
+        cluster.join("one", CORES[:half])
+        cluster.wait_for("one")
+        streams_together(cluster, 1, 8)
+        prompts = [f"{i} {PROMPT * 4}" for i in range(4)]
+        one = min(first_token_seconds(cluster, prompt) for prompt in prompts[:2])
+        cluster.join("two", CORES[half:2 * half])
+        cluster.wait_for("one", "two")
+        streams_together(cluster, 2, 8)
+        both = min(first_token_seconds(cluster, prompt) for prompt in prompts[2:])
+        two = max(rate(streams_together(cluster, 2, 96)) for _ in range(2))
+        streams_together(cluster, 16, 8)
+        before = cpu_seconds(cluster.processes[0])
+        many = streams_together(cluster, 16, 64)
+        spent = cpu_seconds(cluster.processes[0]) - before
+        tokens = sum(len(s.times) for s in many)
+        cluster.end()
+    print(f"one process, {len(CORES)} cores, 1 request: decode {alone['tg64']:.1f} tokens/s, prefill {alone['pp512']:.0f}")
+    print(f"two workers, {half} cores each, 2 requests: decode {two:.1f} tokens/s, {100 * two / alone['tg64']:.0f}%")
+    print(f"prefill, first token: one worker {one:.2f} s, two {both:.2f} s: {one / both:.2f} times")
+    print(f"16 streams: {rate(many):.1f} tokens/s, the coordinator spends {1e6 * spent / tokens:.0f} us of CPU for each token")
+
+
+def wait_around(model, what, standby):
+    """The longest wait of a stream whose second stage is left, killed or frozen in the midst of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        share = max(1, len(CORES) // 2)
+        cluster = Cluster(folder, model, "--layers", "a=0-10,b=11-21", "--copies", "2" if standby else "1")
+        for name, cores in (("a", CORES[:share]), ("b", CORES[share:]), ("c", CORES[share:])):
+            cluster.join(name, cores)
+        cluster.wait_for("a", "b")
+        time.sleep(15 if standby else 2)  # copies are made in the background
+        stream = Stream(cluster, PROMPT, 400)
+        stream.wait_for_tokens(30)
+        usual = stream.longest_wait(stream.times[5])
+        since = time.monotonic()
+        cluster.workers["b"].process.send_signal(
+            {"leave": signal.SIGTERM, "kill": signal.SIGKILL, "freeze": signal.SIGSTOP}[what])
+        stream.join()
+        assert stream.error is None, stream.error
+        counters = cluster.call("/cluster")["counters"]
+        print(f"{what:6} {'standby' if standby else 'none':8} longest wait {stream.longest_wait(since):6.2f} s, usually "
+              f"{usual:.3f} s; after it {cluster.stages()}; {counters['replans']} re-plans", flush=True)
+        cluster.end()
+
+
+def change(model):
+    for what, standby in (("leave", True), ("kill", True), ("freeze", True), ("kill", False), ("freeze", False)):
+        wait_around(model, what, standby)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--only", default="speed,change")
+    options = parser.parse_args()
+    for part in options.only.split(","):
+        {"speed": speed, "change": change}[part](options.model)
+
+
+if __name__ == "__main__":
+    main()
