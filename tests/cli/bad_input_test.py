@@ -241,9 +241,9 @@ class LittleMemory(ProgramTest):
         codes = set()
         for mib in (12, 14, 16, 20, 24, 32, 48, 64, 96, 1024):
             with self.subTest(mib=mib):
-                result = run("run", DEMO, "hi", "-n", "2", "-t", "2", limit=mib << 20)
-                if result.code == 127:
+                if run("--version", limit=mib << 20).code != 0:
                     continue  # not even the libraries fit
+                result = run("run", DEMO, "hi", "-n", "2", "-t", "2", limit=mib << 20)
                 codes.add(result.code)
                 self.assertIn(result.code, (0, 1), result)
                 if result.code == 1:

@@ -14,7 +14,8 @@ bool Stream::Send(Message message) {
   bool writable = true;
   {
     MutexLock lock(mutex_);
-    if (closing_ || read_ended_ || aborted_) return true;  // it goes nowhere, and holds up nobody
+    const bool ended = read_ended_ && (up_ || !retry_);  // else another call will carry it
+    if (closing_ || ended || aborted_) return true;      // it goes nowhere, and holds up nobody
     if (error.ok()) {
       for (EncodedFrame& frame : *frames) {
         queued_bytes_ += static_cast<int64_t>(frame.size_bytes());

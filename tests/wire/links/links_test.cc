@@ -194,6 +194,7 @@ TEST_P(LinksTest, AddressesAreTriedInOrder) {
     link_->Send(Numbered(1));
   });
   EXPECT_TRUE(UntilReceived(1));
+  OnA([&] { EXPECT_EQ(handler_.num_closed, 0) << handler_.closed; });
 }
 
 TEST_P(LinksTest, TheEndOfAProcessIsHeardAtOnce) {

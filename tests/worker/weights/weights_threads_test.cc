@@ -115,7 +115,8 @@ TEST_F(WeightsThreadsTest, LoadsAndRuns) {
     wire::StageFrame frame;
     frame.commands = {begin};
     frame.step.tokens = {{.sequence = 1, .id = 1, .wanted = model::Wanted::kSample}};
-    runner_->Run(frame, {}, [&](absl::StatusOr<StageOutput> output) { answered.set_value(output); });
+    runner_->Run(frame, {},
+                 [&](absl::StatusOr<StageOutput> output) { answered.set_value(output); });
   });
   const auto output = answered.get_future().get();
   ASSERT_TRUE(output.ok()) << output.status();
