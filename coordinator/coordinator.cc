@@ -108,7 +108,9 @@ absl::StatusOr<Coordinator::RequestId> Coordinator::Submit(model::InstanceId ins
   Hosted* hosted = Find(instance);
   if (hosted == nullptr)
     return absl::NotFoundError(absl::StrCat("there is no instance ", instance));
-  if (!hosted->instance.serving() && hosted->instance.target() == nullptr) return hosted->trouble;
+  // Between two plans it waits for the next one.
+  if (hosted->epochs == 0 ? hosted->instance.target() == nullptr : hosted->planless)
+    return hosted->trouble;
   POTLUCK_ASSIGN_OR_RETURN(const model::SequenceId sequence,
                            hosted->instance.Submit(std::move(request)));
   hosted->requests[sequence] = &events;
@@ -303,6 +305,7 @@ void Coordinator::OnInstanceChanged(model::InstanceId instance) {
   if (hosted->instance.serving()) {
     hosted->trouble = absl::OkStatus();
     hosted->no_plan.Cancel();
+    hosted->planless = false;
   }
   if (hosted->instance.ready()) KeepCopies(*hosted);
   LetGo();
@@ -507,6 +510,7 @@ void Coordinator::Plan(Hosted& hosted) {
   // The context is the first plan's for good: a running text cannot lose what it has said.
   hosted.wish.context_length = plan->context_length;
   hosted.no_plan.Cancel();
+  hosted.planless = false;
   if (hosted.epochs > 0) ++counters_.replans;
   if (!urgency.empty() && hosted.epochs > 0)
     Log(LogLevel::kInfo, "plan needed", {{"instance", instance.model().id}, {"reason", urgency}});
@@ -575,6 +579,7 @@ void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
   const bool refused = std::ranges::any_of(
       hosted.shunned_until, [&](const auto& shunned) { return shunned.second > now(); });
   if (!refused || hosted.trouble.ok()) hosted.trouble = absl::UnavailableError(why.message());
+  hosted.planless = true;
   if (hosted.no_plan.running()) return;
   // At a start the workers are still to come.
   Log(hosted.epochs > 0 ? LogLevel::kWarning : LogLevel::kInfo, "no plan",

@@ -116,7 +116,8 @@ class Coordinator final : public wire::LinkAcceptor,
     absl::Duration loaded_at;
     int64_t epochs = 0;
     absl::Status trouble;
-    Timer no_plan;  // runs while nothing can hold it
+    bool planless = false;  // nothing can hold it
+    Timer no_plan;          // runs then
     std::map<wire::WorkerId, absl::Duration> shunned_until;
     absl::Duration planned_at;
     int failures = 0;                             // of epochs, since one lasted
