@@ -13,7 +13,9 @@ void InstanceScheduler::Resume(Sequence& sequence, std::span<const wire::Sequenc
   std::vector<int32_t> starts = ReplayStarts(sequence, by_stage);
   const auto [least, most] = std::ranges::minmax(starts);
   // What an older one computes again is then shared, rather than computed twice.
-  const auto owner = owners.find(sequence.blocks[least / kBlockPositions]);
+  const auto block = static_cast<size_t>(least / kBlockPositions);
+  const auto owner =
+      block < sequence.blocks.size() ? owners.find(sequence.blocks[block]) : owners.end();
   const bool of_older = owner != owners.end() && owner->second != &sequence;
   if (of_older || (most == least && least < kBlockPositions)) {
     Preempt(sequence);
