@@ -267,8 +267,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
   }
   template <typename F>
   void OnIoThread(F f) {
-    asio::post(shared_->io,
-               [connection = connection_, f = std::move(f)]() mutable { f(*connection); });
+    shared_->OnIoThread([connection = connection_, f = std::move(f)]() mutable { f(*connection); });
   }
 
   const std::shared_ptr<Shared> shared_;
