@@ -44,6 +44,11 @@ absl::Status ApplyConfigText(CLI::App& command, const std::string& path, const s
         return UsageError(absl::StrCat(path, ": the value of ", Printable(item.fullname()),
                                        " holds quotes or control characters"));
       }
+      const auto is_empty = [](const std::string& value) { return value.empty(); };
+      if (std::ranges::all_of(item.inputs, is_empty)) {
+        return UsageError(absl::StrCat(path, ": ", Printable(item.fullname()),
+                                       " has no value: leave the line out"));
+      }
       if (option->count() > 0) continue;
       if (option->get_expected_max() == 0) {  // a flag: on or off
         option->add_result(CLI::ConfigTOML().to_flag(item));

@@ -13,7 +13,7 @@ std::string Bytes(int64_t bytes) {
 
 std::string Digits(double value) {
   if (value >= 100) return absl::StrFormat("%.0f", value);
-  return absl::StrFormat(value >= 10 ? "%.1f" : "%.2f", value);
+  return value >= 10 ? absl::StrFormat("%.1f", value) : absl::StrFormat("%.2f", value);
 }
 
 std::string Seconds(double seconds) {
