@@ -42,7 +42,7 @@ class Plan(ClusterTest):
         self.assertEqual(self.plan(DEMO)["instances"][0]["running"], running)
         text = self.fine("plan", "--url", "http://" + self.url).out
         for words in (f"{NAME}: ready", "on 2 of 2 devices", f"{names[0]}/cpu", f"coordinator -> {names[0]}",
-                      "where the time goes", "prefill", "planned now: "):
+                      "where the time goes", "prefill", "planned now:"):
             self.assertIn(words, text)
         for stage in running["stages"]:
             self.assertNotIn(stage["worker"], text)  # names, not ids
