@@ -545,10 +545,10 @@ void Coordinator::WatchSuspects(Hosted& hosted) {
   absl::StatusOr<partition::InstancePlan> plan = Answer(QuestionOf(hosted));
   if (!plan.ok()) return;
   // Who serves now is not to load a second time for what may pass.
-  const std::vector<partition::Placement> present = instance.pipeline()->plan.placements();
-  for (const partition::StagePlan& stage : plan->stages) {
-    const partition::Placement placement = plan->placements()[&stage - plan->stages.data()];
-    if (instance.pipeline()->Uses(stage.worker_id) && std::ranges::count(present, placement) == 0)
+  const auto present = instance.pipeline()->plan.placements(), then = plan->placements();
+  for (size_t stage = 0; stage < then.size(); ++stage) {
+    if (instance.pipeline()->Uses(plan->stages[stage].worker_id) &&
+        std::ranges::count(present, then[stage]) == 0)
       return;
   }
   Begun(hosted);

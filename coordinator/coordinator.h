@@ -89,12 +89,6 @@ class Coordinator final : public wire::LinkAcceptor,
   const Counters& counters() const { return counters_; }
   const CoordinatorOptions& options() const { return options_; }
   std::vector<const Instance*> instances() const;
-  // Devices that have been found slower than planned, and the share of their speed that they gave.
-  struct Slowdown {
-    double share = 1;
-    absl::Duration until;
-  };
-  const std::map<std::string, Slowdown>& slowdowns() const { return slowdowns_; }
   // Why an instance has no pipeline; OK where it has one or is about to.
   absl::Status TroubleOf(model::InstanceId instance) const;
   // As the planner sees the cluster now.
@@ -107,6 +101,11 @@ class Coordinator final : public wire::LinkAcceptor,
   void SetObserver(std::function<void()> changed) { changed_ = std::move(changed); }
 
  private:
+  // A device that has been found slower than planned, and the share of its speed that it gave.
+  struct Slowdown {
+    double share = 1;
+    absl::Duration until;
+  };
   struct Hosted {
     Hosted(InstanceModel model, partition::InstanceWish wished, Executor& executor,
            InstanceHost& host)

@@ -57,7 +57,7 @@ output=$("$program" status --url "http://127.0.0.1:$port" --json 2>&1)
 output=$("$program" plan --check --url "http://127.0.0.1:$port" 2>&1) || failed "plan --check fails"
 expect "measured / predicted"
 
-# It is found again, whatever port is asked for now.
+# It is found again, whatever port is asked for this time.
 port=$((port + 2)) start "What goes with leeks?"
 [ "$status" -eq 0 ] || failed "it does not end well where one runs"
 expect "runs already, at http://127.0.0.1:$port"

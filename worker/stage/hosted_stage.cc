@@ -19,7 +19,8 @@ int64_t BytesOf(const std::vector<T>& all) {
 }
 
 int64_t BytesOf(const wire::StageFrame& frame) {
-  int64_t bytes = BytesOf(frame.hidden) + BytesOf(frame.step.tokens) + BytesOf(frame.commands);
+  int64_t bytes = BytesOf(frame.hidden) + BytesOf(frame.step.tokens) + BytesOf(frame.commands) +
+                  BytesOf(frame.replaying);
   for (const wire::StageCommand& command : frame.commands) {
     if (const auto* begin = std::get_if<wire::BeginCommand>(&command)) {
       bytes += BytesOf(begin->start.sampling.logit_bias);
