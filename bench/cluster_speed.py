@@ -156,11 +156,18 @@ def speed(model):
     print(f"16 streams: {rate(many):.1f} tokens/s, the coordinator spends {1e6 * spent / tokens:.0f} us of CPU for each token")
 
 
+def half_each(model):
+    """--layers that give the first half of the model's layers to a, the others to b."""
+    about = json.loads(subprocess.run([PROGRAM, "inspect", model, "--json"], check=True, capture_output=True).stdout)
+    layers = about["config"]["num_layers"]
+    return f"a=0-{layers // 2 - 1},b={layers // 2}-{layers - 1}"
+
+
 def wait_around(model, what, standby):
     """The longest wait of a stream whose second stage is left, killed or frozen in the midst of it."""
     with tempfile.TemporaryDirectory() as folder:
         share = max(1, len(CORES) // 2)
-        cluster = Cluster(folder, model, "--layers", "a=0-10,b=11-21", "--copies", "2" if standby else "1")
+        cluster = Cluster(folder, model, "--layers", half_each(model), "--copies", "2" if standby else "1")
         for name, cores in (("a", CORES[:share]), ("b", CORES[share:]), ("c", CORES[share:])):
             cluster.join(name, cores)
         cluster.wait_for("a", "b")
