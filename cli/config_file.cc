@@ -4,9 +4,11 @@
 #include <iostream>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
@@ -23,6 +25,36 @@ bool IsPlain(const std::string& value) {
       value, [](char c) { return c == '"' || absl::ascii_iscntrl(static_cast<unsigned char>(c)); });
 }
 
+// CLI11 takes a # within quotes for a comment's beginning, too. So comments are left out here, and
+// it is told of a character for them that no text may have.
+constexpr char kNoComment = '\x01';
+
+std::string WithoutComment(const std::string& line) {
+  char quote = 0, before = '=';  // a value's quotes come after one of = [ ,
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quote != 0) {
+      if (c == quote) quote = 0;
+    } else if (c == '#') {
+      return line.substr(0, i);
+    } else if ((c == '"' || c == '\'') &&
+               std::string_view("=[,").find(before) != std::string_view::npos) {
+      quote = c;
+    }
+    if (!absl::ascii_isspace(static_cast<unsigned char>(c))) before = c;
+  }
+  return line;
+}
+
+std::vector<CLI::ConfigItem> ItemsOf(const std::string& text) {
+  std::istringstream lines(text);
+  std::stringstream plain;
+  for (std::string line; std::getline(lines, line);) plain << WithoutComment(line) << '\n';
+  CLI::ConfigTOML format;
+  format.comment(kNoComment);
+  return format.from_config(plain);
+}
+
 // By a flag's long name, or the name of an argument.
 CLI::Option* Find(CLI::App& command, const std::string& key) {
   CLI::Option* flag = command.get_option_no_throw("--" + key);
@@ -32,9 +64,10 @@ CLI::Option* Find(CLI::App& command, const std::string& key) {
 }  // namespace
 
 absl::Status ApplyConfigText(CLI::App& command, const std::string& path, const std::string& text) {
+  if (absl::StrContains(text, kNoComment))
+    return UsageError(absl::StrCat(path, " holds control characters: it is no text"));
   try {
-    std::istringstream stream(text);
-    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
+    for (const CLI::ConfigItem& item : ItemsOf(text)) {
       CLI::Option* option = item.parents.empty() ? Find(command, item.name) : nullptr;
       if (option == nullptr || !option->get_configurable()) {
         return UsageError(absl::StrCat(path, ": there is no flag ", Printable(item.fullname()),

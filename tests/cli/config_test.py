@@ -24,6 +24,12 @@ class Config(ProgramTest):
         for line in ('name="cellar"', "threads=3", "measure=true"):
             self.assertIn(line + "\n", text)
 
+    def test_comments_end_where_quotes_begin(self):
+        path = self.write("flags.toml", "# ours\nname = 'desk #2' # of two\nmemory = \"4GiB\" # it's enough\n")
+        text = self.printed("join", "--config", path)
+        for line in ('name="desk #2"', 'memory="4GiB"'):
+            self.assertIn(line + "\n", text)
+
     def test_what_is_wrong_is_told(self):
         for text, says in (("colour = 1\n", "colour"), ("threads = 0\n", "threads"), ("[up]\nlan = true\n", "up"),
                            ("name = 'a\"b'\n", "quotes"), ("config = 'x'\n", "config")):
