@@ -30,7 +30,7 @@ ThreadExecutor::~ThreadExecutor() {
   wake_.NotifyOne();
   thread_.join();
   // Destroying a task may post another: that one is dropped, since we are stopping.
-  std::deque<Task> queue;
+  std::deque<Posted> queue;
   std::vector<Delayed> delayed;
   {
     MutexLock lock(mutex_);
@@ -43,7 +43,7 @@ void ThreadExecutor::Post(Task task) {
   {
     MutexLock lock(mutex_);
     if (stopping_) return;
-    queue_.push_back(std::move(task));
+    queue_.push_back({std::chrono::steady_clock::now(), std::move(task)});
   }
   wake_.NotifyOne();
 }
@@ -84,15 +84,16 @@ void ThreadExecutor::Run() {
 Executor::Task ThreadExecutor::Next() {
   MutexLock lock(mutex_);
   while (!stopping_) {
-    const bool due = !delayed_.empty() && delayed_.front().due <= std::chrono::steady_clock::now();
-    if (due) {
+    // What was posted was due at once.
+    const SteadyTime until = queue_.empty() ? std::chrono::steady_clock::now() : queue_.front().at;
+    if (!delayed_.empty() && delayed_.front().due <= until) {
       std::pop_heap(delayed_.begin(), delayed_.end(), DueLater);
       Task task = std::move(delayed_.back().task);
       delayed_.pop_back();
       return task;
     }
     if (!queue_.empty()) {
-      Task task = std::move(queue_.front());
+      Task task = std::move(queue_.front().task);
       queue_.pop_front();
       return task;
     }

@@ -21,7 +21,8 @@ class SteadyClock final : public Clock {
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// Thread-safe. Tasks that are due run before tasks that were posted later than that.
+// Thread-safe. Tasks run in the order of when they became due: a timer that is overdue does not
+// overtake what was posted before its time, such as the very message whose absence it was to note.
 class ThreadExecutor final : public Executor {
  public:
   ThreadExecutor();
@@ -38,6 +39,10 @@ class ThreadExecutor final : public Executor {
   void RunAndWait(Task task);
 
  private:
+  struct Posted {
+    std::chrono::steady_clock::time_point at;
+    Task task;
+  };
   struct Delayed {
     std::chrono::steady_clock::time_point due;
     uint64_t number;  // in the order of posting
@@ -52,7 +57,7 @@ class ThreadExecutor final : public Executor {
   const SteadyClock clock_;
   Mutex mutex_;
   Condition wake_;
-  std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Posted> queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<Delayed> delayed_ ABSL_GUARDED_BY(mutex_);  // a heap: the next one first
   uint64_t posted_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

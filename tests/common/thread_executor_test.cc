@@ -36,6 +36,20 @@ TEST(ThreadExecutorTest, TasksOfManyThreadsNeverOverlap) {
   executor.RunAndWait([&] { EXPECT_EQ(count, 8000); });
 }
 
+TEST(ThreadExecutorTest, AnOverdueTimerDoesNotOvertakeWhatCameBeforeItsTime) {
+  ThreadExecutor executor;
+  std::vector<int> order;
+  executor.RunAndWait([&] {
+    executor.Post([&] { order.push_back(0); });
+    executor.PostAfter(absl::Milliseconds(1), [&] { order.push_back(1); });
+    const absl::Duration due = executor.clock().SinceStart() + absl::Milliseconds(1);
+    while (executor.clock().SinceStart() <= due) continue;  // the executor is held up
+    executor.Post([&] { order.push_back(2); });
+  });
+  executor.RunAndWait([] {});
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2}));
+}
+
 TEST(ThreadExecutorTest, DelayedTasksRunByTimeThenByOrder) {
   ThreadExecutor executor;
   std::vector<int> order;
