@@ -50,8 +50,6 @@ struct Occupancy {
     int instances = 0;
   };
   std::map<std::string, Use> by_device;
-
-  void Add(const Occupancy& other);
 };
 
 // Layers [first, end) on device number `device`.

@@ -8,6 +8,7 @@
 #include "common/text.h"
 #include "partition/amounts.h"
 #include "partition/eligibility.h"
+#include "partition/even_split.h"
 #include "partition/manual_split.h"
 #include "partition/pipeline_search.h"
 #include "partition/plan_report.h"
@@ -21,6 +22,12 @@ constexpr int64_t kMostParallel = 1024;
 constexpr int64_t kMostStepTokens = 1 << 16;
 constexpr int kMostCopies = 16;
 constexpr size_t kMostPlacements = 4096;
+// A next token that comes this much later is as soon, if the stages are more even for it.
+constexpr double kAsSoon = 1.05;
+// Layers that can stay do, unless moving brings the next token this much sooner, or makes the
+// slowest stage this much faster: momentary loads differ by as much.
+constexpr double kWorthASoonerToken = 1.10;
+constexpr double kWorthAFasterStage = 1.25;
 
 absl::Status CheckNumber(int64_t value, int64_t least, int64_t most, absl::string_view what) {
   if (value >= least && value <= most) return absl::OkStatus();
@@ -54,6 +61,38 @@ struct Choice {
   bool as_wished = false;
 };
 
+// No price above that of a device alone, where that is a choice.
+double HighestPrice(const CostModel& model, double least) {
+  double highest = least * kAsSoon;
+  for (int device = 0; device < model.num_devices() && !model.wish().spread; ++device)
+    highest = std::min(highest, model.Price(std::vector<Slice>{{device, 0, model.num_layers()}}));
+  return std::max(highest, least);
+}
+
+// Where it runs now; empty where that is not all of it, or a device may have no layers any more.
+std::vector<Slice> PresentSlices(const CostModel& model) {
+  std::vector<Slice> slices;
+  int64_t next = 0;
+  for (const Placement& placement : model.wish().previous) {
+    int number = 0;
+    while (number < model.num_devices() && model.device(number).id != placement.device_id) ++number;
+    const bool used = std::ranges::find(slices, number, &Slice::device) != slices.end();
+    if (number == model.num_devices() || used || placement.first != next) return {};
+    slices.push_back({number, placement.first, placement.end});
+    next = placement.end;
+  }
+  return next == model.num_layers() ? slices : std::vector<Slice>();
+}
+
+bool IsWorthMoving(const CostModel& model, const std::vector<Slice>& from,
+                   const std::vector<Slice>& to) {
+  const double price = model.Price(from);
+  if (price == kNever || (model.wish().spread && to.size() > from.size())) return true;
+  if (price > model.Price(to) * kWorthASoonerToken) return true;
+  return model.wish().objective == Objective::kLatency &&
+         SlowestSeconds(model, from) > SlowestSeconds(model, to) * kWorthAFasterStage;
+}
+
 absl::StatusOr<Choice> Choose(const CostModel& model) {
   Choice choice;
   if (!model.wish().layers.empty()) {
@@ -67,6 +106,12 @@ absl::StatusOr<Choice> Choose(const CostModel& model) {
     choice.notes.push_back(absl::StrCat("planned without the wish for layers: ", split.why_not));
   }
   choice.pipeline = FindPipeline(model, {.spread = model.wish().spread});
+  std::vector<Slice>& slices = choice.pipeline.slices;
+  if (slices.empty()) return choice;
+  if (model.wish().objective == Objective::kLatency)
+    slices = EvenOut(model, std::move(slices), HighestPrice(model, choice.pipeline.price));
+  std::vector<Slice> present = PresentSlices(model);
+  if (!IsWorthMoving(model, present, slices)) slices = std::move(present);
   return choice;
 }
 
@@ -97,6 +142,8 @@ absl::Status CheckWish(const InstanceWish& wish) {
         absl::StrCat("a q8 KV cache needs heads of a multiple of 32, this model's have ",
                      wish.model.head_dim, ": use --kv-type f16"));
   }
+  if (!wish.layers.empty())
+    POTLUCK_RETURN_IF_ERROR(OrderLayerWishes(wish.layers, wish.model.num_layers()).status());
   if (wish.previous.size() > kMostPlacements || wish.cached.size() > kMostPlacements) {
     return absl::InvalidArgumentError(absl::StrCat("instance ", Printable(wish.id),
                                                    " names more than ", kMostPlacements,
@@ -129,36 +176,6 @@ absl::StatusOr<InstancePlan> PlanInstance(const ClusterProfile& cluster, const I
                      .pipeline = choice.pipeline,
                      .as_wished = choice.as_wished,
                      .notes = choice.notes});
-}
-
-std::vector<absl::StatusOr<InstancePlan>> PlanInstances(const ClusterProfile& cluster,
-                                                        const std::vector<InstanceWish>& wishes) {
-  std::vector<absl::StatusOr<InstancePlan>> plans;
-  std::vector<Occupancy> taken(wishes.size());  // by each, where it stands or will stand
-  for (size_t i = 0; i < wishes.size(); ++i) {
-    if (CheckWish(wishes[i]).ok()) Occupy(wishes[i], wishes[i].previous, taken[i]);
-  }
-  for (size_t i = 0; i < wishes.size(); ++i) {
-    Occupancy others;
-    for (size_t other = 0; other < wishes.size(); ++other) {
-      if (other != i) others.Add(taken[other]);
-    }
-    plans.push_back(PlanInstance(cluster, wishes[i], others));
-    if (!plans[i].ok()) continue;  // one that runs keeps its place
-    InstanceWish decided = wishes[i];
-    decided.context_length = plans[i]->context_length;
-    taken[i] = {};
-    Occupy(decided, plans[i]->placements(), taken[i]);
-  }
-  return plans;
-}
-
-void Occupancy::Add(const Occupancy& other) {
-  for (const auto& [device_id, use] : other.by_device) {
-    Use& sum = by_device[device_id];
-    sum.bytes += use.bytes;
-    sum.instances += use.instances;
-  }
 }
 
 void Occupy(const InstanceWish& wish, const std::vector<Placement>& placements,

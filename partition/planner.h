@@ -3,9 +3,12 @@
 // in whatever order devices and links are listed.
 //
 // Rules. A device is filled to 80% of its free memory at most. Of all pipelines the one with the
-// least price (cost_model.h) is chosen; one device alone is a pipeline like any other. Exact up to
+// least price (cost_model.h) is sought; one device alone is a pipeline like any other. Exact up to
 // ten eligible devices, a heuristic beyond (pipeline_search.h). Equal prices: fewer devices, then
-// the lower ids. Loading one instance never moves another's layers.
+// the lower ids. For the latency of one stream, that pipeline's layers are then divided so that its
+// slowest stage is as fast as can be, at a price at most 5% higher (even_split.h). An instance that
+// runs stays where it is, unless another place is cheaper by a tenth, or its slowest stage faster
+// by a quarter. Loading one instance never moves another's layers.
 #pragma once
 
 #include <vector>
@@ -25,11 +28,6 @@ inline constexpr int64_t kDefaultContext = 8192;
 // what would fit.
 absl::StatusOr<InstancePlan> PlanInstance(const ClusterProfile& cluster, const InstanceWish& wish,
                                           const Occupancy& others);
-
-// Several, in order: each finds the memory that those before it left, and the places of all that
-// run already (InstanceWish::previous) are kept for them. One result per wish.
-std::vector<absl::StatusOr<InstancePlan>> PlanInstances(const ClusterProfile& cluster,
-                                                        const std::vector<InstanceWish>& wishes);
 
 absl::Status CheckWish(const InstanceWish& wish);
 

@@ -21,9 +21,12 @@ int64_t BlocksFor(int64_t positions) {
 
 }  // namespace
 
+int64_t KvCapacity(int64_t context_length, int64_t parallel) {
+  return (BlocksFor(context_length * parallel) + parallel) * kernels::kKvBlockPositions;
+}
+
 int64_t KvBytes(const LayerShape& layer, const InstanceWish& wish) {
-  // Each sequence may end in a block that is not full.
-  int64_t blocks = BlocksFor(wish.context_length * wish.parallel) + wish.parallel;
+  int64_t blocks = KvCapacity(wish.context_length, wish.parallel) / kernels::kKvBlockPositions;
   if (layer.window > 0) {
     const int64_t per_sequence = BlocksFor(layer.window + wish.max_step_tokens) + 1;
     blocks = std::min(blocks, Product(wish.parallel, per_sequence));

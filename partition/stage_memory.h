@@ -43,6 +43,10 @@ class StageMemory {
   int64_t activation_bytes_, output_bytes_, replay_bytes_;
 };
 
+// Positions for so many sequences of a whole context each, any of which may end in a block that is
+// not full.
+int64_t KvCapacity(int64_t context_length, int64_t parallel);
+
 // Of one layer, as KvCache::BytesFor has it (a test holds them equal).
 int64_t KvBytes(const LayerShape& layer, const InstanceWish& wish);
 

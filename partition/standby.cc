@@ -36,11 +36,12 @@ class StandbyChooser {
       candidates.push_back({.not_cached = !cached,
                             .same_host = device.host_id == model_.device(slice.device).host_id,
                             .no_memory = !HasRoom(number, slice),
+                            .serves = held_bytes_.contains(number),
                             .seconds = seconds,
                             .number = number});
     }
     std::ranges::sort(candidates, {}, [](const Candidate& c) {
-      return std::tuple(c.not_cached, c.same_host, c.no_memory, c.seconds, c.number);
+      return std::tuple(c.not_cached, c.same_host, c.no_memory, c.serves, c.seconds, c.number);
     });
     std::vector<Standby> chosen;
     std::set<std::string> workers;
@@ -56,7 +57,7 @@ class StandbyChooser {
 
  private:
   struct Candidate {
-    bool not_cached, same_host, no_memory;
+    bool not_cached, same_host, no_memory, serves;
     double seconds;
     int number;
   };

@@ -131,14 +131,16 @@ TEST(PlannerTest, FasterDevicesNeverMakeASlowerPlan) {
     const double before = price();
     DeviceProfile& device = cluster.devices[random() % cluster.devices.size()];
     for (double& rate : device.decode_bytes_per_second) rate *= 1.5;
-    EXPECT_LE(price(), before * (1 + 1e-8));
+    // For one stream, a token may be 5% later for the sake of even stages.
+    const double most = before * (wish.objective == Objective::kLatency ? 1.05 : 1) * (1 + 1e-8);
+    EXPECT_LE(price(), most);
     for (double& rate : device.prefill_operations_per_second) rate *= 1.5;
-    EXPECT_LE(price(), before * (1 + 1e-8));
+    EXPECT_LE(price(), most);
     device.total_memory_bytes *= 2;
     device.free_memory_bytes *= 2;
-    EXPECT_LE(price(), before * (1 + 1e-8));
+    EXPECT_LE(price(), most);
     for (LinkProfile& link : cluster.links) link.bytes_per_second *= 2;
-    EXPECT_LE(price(), before * (1 + 1e-8));
+    EXPECT_LE(price(), most);
   }
 }
 
@@ -271,6 +273,45 @@ TEST(PlannerTest, SpreadUsesEveryDeviceThatCanHoldALayer) {
   EXPECT_EQ(MustPlan(cluster, wish).stages.size(), 3);
 }
 
+TEST(PlannerTest, StagesAreEvenWhereTheNextTokenComesAsSoon) {
+  ClusterProfile cluster =
+      MakeCluster({MakeDevice("a", 10e9, 8 * kGiB), MakeDevice("b", 10e9, 8 * kGiB)});
+  InstanceWish wish = MakeWish(MakeModel(20, 100 * kMiB, /*end_bytes=*/200 * kMiB));
+  wish.spread = true;
+  const auto layers = [](const InstancePlan& plan) {
+    std::vector<int64_t> counts;
+    for (const StagePlan& stage : plan.stages)
+      counts.push_back(stage.last_layer - stage.first_layer + 1);
+    return counts;
+  };
+  // The head counts as two layers, the embedding is looked up.
+  EXPECT_THAT(layers(MustPlan(cluster, wish)), ElementsAre(11, 9));
+  // It stands on one of them so far: moving half of it does not spoil that.
+  wish.previous = {{"a", 0, 20}};
+  EXPECT_THAT(layers(MustPlan(cluster, wish)), ElementsAre(11, 9));
+  // Where one is twice as fast, the next token decides: the other one gets hardly any.
+  cluster.devices[1] = MakeDevice("b", 5e9, 8 * kGiB);
+  EXPECT_THAT(layers(MustPlan(cluster, wish)), ElementsAre(2, 18));
+}
+
+TEST(PlannerTest, ABusyMomentMovesNothing) {
+  ClusterProfile cluster =
+      MakeCluster({MakeDevice("a", 10e9, 2 * kGiB), MakeDevice("b", 10e9, 2 * kGiB),
+                   MakeDevice("c", 10e9, 2 * kGiB)});
+  InstanceWish wish = MakeWish(MakeModel(24, 100 * kMiB));
+  for (const Objective objective : {Objective::kLatency, Objective::kThroughput}) {
+    wish.objective = objective;
+    wish.parallel = 4;
+    wish.previous.clear();
+    cluster.devices[0].load = 0;
+    wish.previous = MustPlan(cluster, wish).placements();
+    cluster.devices[0].load = 0.1;
+    EXPECT_EQ(MustPlan(cluster, wish).placements(), wish.previous);
+    cluster.devices[0].load = 0.6;
+    EXPECT_NE(MustPlan(cluster, wish).placements(), wish.previous);
+  }
+}
+
 TEST(PlannerTest, LayersWhereAPersonWishesThem) {
   const ClusterProfile cluster =
       MakeCluster({MakeDevice("desk", 20e9, 8 * kGiB), MakeDevice("pi", 4e9, 4 * kGiB)});
@@ -299,33 +340,35 @@ TEST(PlannerTest, LayersWhereAPersonWishesThem) {
   EXPECT_THAT(MustPlan(cluster, wish).notes, Contains(HasSubstr("pi may give 3.2 GiB")));
 }
 
-TEST(PlannerTest, SeveralInstancesShareTheMemoryAndStandWhereTheyAre) {
+TEST(PlannerTest, SeveralInstancesShareTheMemory) {
   const ClusterProfile cluster =
       MakeCluster({MakeDevice("a", 11e9, 4 * kGiB), MakeDevice("b", 10e9, 4 * kGiB)});
   InstanceWish one = MakeWish(MakeModel(10, 100 * kMiB)), two = one;
   two.id = "i2";
+  const auto beside = [&](const InstanceWish& other, const std::vector<Placement>& places) {
+    Occupancy occupancy;
+    Occupy(other, places, occupancy);
+    return occupancy;
+  };
   // Two replicas: each gets a device of its own.
-  auto plans = PlanInstances(cluster, {one, two});
-  ASSERT_TRUE(plans[0].ok() && plans[1].ok());
-  EXPECT_THAT(DevicesOf(*plans[0]), ElementsAre("a"));
-  EXPECT_THAT(DevicesOf(*plans[1]), ElementsAre("b"));
+  const InstancePlan first = MustPlan(cluster, one);
+  EXPECT_THAT(DevicesOf(first), ElementsAre("a"));
+  EXPECT_THAT(DevicesOf(MustPlan(cluster, two, beside(one, first.placements()))), ElementsAre("b"));
 
-  // A second model that needs what the first has: it is told so, and the first stays.
-  one.previous = {{"a", 0, 10}};
+  // A second model that needs what the first has is told so.
   two.model = MakeModel(10, 600 * kMiB);
-  plans = PlanInstances(cluster, {two, one});
-  EXPECT_EQ(plans[0].status().code(), absl::StatusCode::kResourceExhausted);
-  ASSERT_TRUE(plans[1].ok());
-  EXPECT_EQ(plans[1]->placements(), one.previous);
-  EXPECT_THAT(plans[1]->notes, Contains(HasSubstr("stay where they are")));
+  const auto refused = PlanInstance(cluster, two, beside(one, first.placements()));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
 
   two.model = MakeModel(10, 450 * kMiB);
-  plans = PlanInstances(cluster, {two, one});
-  ASSERT_TRUE(plans[0].ok()) << plans[0].status().message();
-  EXPECT_EQ(plans[0]->stages.size(), 2);
-  EXPECT_THAT(plans[0]->notes, Contains(HasSubstr("a serves 1 other model")));
-  ASSERT_TRUE(plans[1].ok());
-  EXPECT_EQ(plans[1]->placements(), one.previous);
+  const InstancePlan second = MustPlan(cluster, two, beside(one, first.placements()));
+  EXPECT_EQ(second.stages.size(), 2);
+  EXPECT_THAT(second.notes, Contains(HasSubstr("a serves 1 other model")));
+  // The first one stays beside it.
+  one.previous = first.placements();
+  const InstancePlan stays = MustPlan(cluster, one, beside(two, second.placements()));
+  EXPECT_EQ(stays.placements(), one.previous);
+  EXPECT_THAT(stays.notes, Contains(HasSubstr("stay where they are")));
 }
 
 TEST(PlannerTest, LayersMoveOnlyForWhatIsWorthIt) {
