@@ -199,7 +199,7 @@ class CoordinatorProcess::Impl {
                                         .cluster = options_.cluster,
                                         .host = worker::HostIdentity(),
                                         .wait_for_workers = options_.wait_for_workers},
-        logic_, *weights_);
+        logic_, planner_, *weights_);
     library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, *files_, logic_);
     api_ = std::make_unique<coordinator::HttpApi>(
         coordinator::HttpApiOptions{.api_key = api_key_,
@@ -275,7 +275,7 @@ class CoordinatorProcess::Impl {
   std::vector<std::string> http_addresses_, listen_addresses_;
   std::function<void()> on_ready_;
   bool was_ready_ = false;
-  ThreadExecutor logic_;
+  ThreadExecutor logic_, planner_;
   std::unique_ptr<ThreadExecutor> files_ = std::make_unique<ThreadExecutor>();
   std::unique_ptr<ThreadExecutor> thinking_ = std::make_unique<ThreadExecutor>();
   std::unique_ptr<wire::WeightsServer> weights_;

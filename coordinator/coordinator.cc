@@ -22,6 +22,9 @@ constexpr absl::Duration kShun = absl::Seconds(30);
 // The same plan again after an epoch has failed: at once at first, then with more and more time.
 constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 constexpr int kMostDoublings = 6;
+// A request that makes a step fail is given up after two: who fails more, without a token between
+// them, is not fit for its layers.
+constexpr int kMostFailedSteps = 5;
 constexpr absl::Duration kSteady = absl::Seconds(30);
 // A stage that takes this many times as long as planned, for so long, is planned anew with the
 // speed that it has; for some time its device is taken for no faster.
@@ -33,10 +36,11 @@ constexpr absl::Duration kWhoDied = absl::Milliseconds(300);
 
 }  // namespace
 
-Coordinator::Coordinator(CoordinatorOptions options, Executor& executor,
+Coordinator::Coordinator(CoordinatorOptions options, Executor& executor, Executor& planner,
                          wire::LinkAcceptor& weights)
     : options_(std::move(options)),
       executor_(executor),
+      planner_(planner),
       weights_(weights),
       membership_({options_.version, options_.term, options_.cluster}, executor, *this),
       planning_(executor),
@@ -91,7 +95,7 @@ absl::Status Coordinator::Unload(model::InstanceId instance) {
   Hosted* hosted = Find(instance);
   if (hosted == nullptr)
     return absl::NotFoundError(absl::StrCat("there is no instance ", instance));
-  hosted->instance.Release();
+  hosted->instance.Release(options_.term);
   const std::map<model::SequenceId, RequestEvents*> requests = std::move(hosted->requests);
   // It may be in the midst of a call.
   executor_.Post([gone = std::move(instances_[instance])] {});
@@ -182,8 +186,15 @@ absl::Status Coordinator::SetPaused(const wire::WorkerId& worker, bool paused) {
 // --- What members say ----------------------------------------------------------------------------
 
 void Coordinator::OnMembersChanged() {
-  for (const auto& [id, hosted] : instances_) WatchSuspects(*hosted);
-  PlanSoon(kJoinTogether);
+  bool suspects = false;
+  for (const auto& [id, hosted] : instances_) {
+    if (HasSuspect(*hosted)) {
+      suspects = true;
+    } else {
+      hosted->instance.EndHold();
+    }
+  }
+  PlanSoon(suspects ? absl::ZeroDuration() : kJoinTogether);
   Changed();
 }
 
@@ -305,6 +316,7 @@ void Coordinator::OnInstanceChanged(model::InstanceId instance) {
   if (hosted->instance.serving()) {
     hosted->trouble = absl::OkStatus();
     hosted->no_plan.Cancel();
+    hosted->gives_up_at.reset();
     hosted->planless = false;
   }
   if (hosted->instance.ready()) KeepCopies(*hosted);
@@ -315,12 +327,16 @@ void Coordinator::OnInstanceChanged(model::InstanceId instance) {
 
 void Coordinator::OnStageRefused(model::InstanceId instance, const wire::WorkerId& worker,
                                  const absl::Status& why) {
-  Hosted* hosted = Find(instance);
-  hosted->shunned_until[worker] = now() + kShun;
-  hosted->trouble = absl::UnavailableError(absl::StrCat(
-      "worker ", membership_.PeerOf(worker).name, " cannot take its layers: ", why.message()));
-  later_.Start(kShun, [this] { PlanAll(); });
+  Shun(*Find(instance), worker, "cannot take its layers", why);
   PlanSoon(kRetryAfter);
+}
+
+void Coordinator::Shun(Hosted& hosted, const wire::WorkerId& worker, std::string_view what,
+                       const absl::Status& why) {
+  hosted.shunned_until[worker] = now() + kShun;
+  hosted.trouble = absl::UnavailableError(absl::StrCat("worker ", membership_.PeerOf(worker).name,
+                                                       " ", ToAbsl(what), ": ", why.message()));
+  later_.Start(kShun, [this] { PlanAll(); });
   Changed();
 }
 
@@ -339,12 +355,19 @@ void Coordinator::OnHopStuck(model::InstanceId instance, const wire::WorkerId& f
       absl::StrCat("nothing of what worker ", from, " sends reaches worker ", to)));
 }
 
-void Coordinator::OnEpochFailed(model::InstanceId instance, const absl::Status& why) {
+void Coordinator::OnEpochFailed(model::InstanceId instance, const wire::WorkerId& culprit,
+                                const absl::Status& why) {
   Hosted* hosted = Find(instance);
   if (now() - hosted->planned_at > kSteady) hosted->failures = 0;
   const absl::Duration wait = kRetryAfter * (1 << std::min(hosted->failures, kMostDoublings));
   hosted->failures += 1;
   hosted->trouble = absl::UnavailableError(absl::StrCat("a step failed: ", why.message()));
+  const int64_t tokens = hosted->instance.scheduler().counters().generated_tokens;
+  if (std::exchange(hosted->tokens_at_failure, tokens) < tokens) hosted->failed_steps.clear();
+  if (!culprit.empty() && ++hosted->failed_steps[culprit] >= kMostFailedSteps) {
+    hosted->failed_steps.clear();
+    Shun(*hosted, culprit, "fails step after step", why);
+  }
   // Whoever died meanwhile is heard of by then.
   PlanSoon(wait);
   Changed();
@@ -360,8 +383,18 @@ void Coordinator::PlanSoon(absl::Duration delay) {
 }
 
 void Coordinator::PlanAll() {
-  for (const auto& [id, hosted] : instances_) Plan(*hosted);
+  for (const auto& [id, hosted] : instances_) to_plan_.insert(id);
+  PlanNext();
   LetGo();
+}
+
+void Coordinator::PlanNext() {
+  while (!thinking_ && !to_plan_.empty()) {
+    Hosted* hosted = Find(to_plan_.extract(to_plan_.begin()).value());
+    if (hosted == nullptr) continue;
+    const PlanFor what_for = WhatFor(*hosted);
+    if (what_for != PlanFor::kNothing) Ask(*hosted, what_for);
+  }
 }
 
 std::string Coordinator::Urgency(const Hosted& hosted) const {
@@ -487,35 +520,75 @@ partition::InstanceWish Coordinator::WishOf(const Hosted& hosted) const {
   return wish;
 }
 
-void Coordinator::Plan(Hosted& hosted) {
+Coordinator::PlanFor Coordinator::WhatFor(Hosted& hosted) {
+  if (hosted.instance.target() != nullptr) return PlanFor::kNothing;
+  if (Urgency(hosted).empty()) {
+    if (HasSuspect(hosted)) return PlanFor::kLoss;  // it is heard from or lost soon
+    const absl::Duration next = hosted.planned_at + kImproveEvery;
+    if (now() >= next) return PlanFor::kImprovement;
+    PlanSoon(next - now());
+    return PlanFor::kNothing;
+  }
+  const absl::Duration until = WaitsUntil(hosted);
+  if (now() >= until) return PlanFor::kService;
+  hosted.trouble = absl::UnavailableError("waiting for the workers that are to hold it");
+  PlanSoon(until - now());
+  return PlanFor::kNothing;
+}
+
+void Coordinator::Ask(const Hosted& hosted, PlanFor what_for) {
+  thinking_ = true;
+  planner_.Post([this, &executor = executor_, alive = std::weak_ptr(alive_), what_for,
+                 id = hosted.instance.model().id, question = QuestionOf(hosted)] {
+    executor.Post([this, alive, what_for, id, plan = Answer(question)]() mutable {
+      if (!alive.expired()) OnPlan(id, what_for, std::move(plan));
+    });
+  });
+}
+
+bool Coordinator::AllReady(const partition::InstancePlan& plan) const {
+  return std::ranges::all_of(plan.stages, [&](const partition::StagePlan& stage) {
+    return membership_.StateOf(stage.worker_id) == MemberState::kReady;
+  });
+}
+
+void Coordinator::OnPlan(model::InstanceId instance, PlanFor what_for,
+                         absl::StatusOr<partition::InstancePlan> plan) {
+  thinking_ = false;
+  Hosted* hosted = Find(instance);
+  // What has become of it meanwhile?
+  const PlanFor now_for = hosted == nullptr ? PlanFor::kNothing : WhatFor(*hosted);
+  if (now_for != PlanFor::kNothing && (now_for != what_for || (plan.ok() && !AllReady(*plan)))) {
+    to_plan_.insert(instance);
+  } else if (now_for == PlanFor::kLoss) {
+    if (plan.ok()) GetReadyForLoss(*hosted, *std::move(plan));
+  } else if (now_for != PlanFor::kNothing) {
+    if (plan.ok()) {
+      Begin(*hosted, *std::move(plan));
+    } else if (!hosted->instance.serving()) {
+      CannotPlan(*hosted, plan.status());
+    }
+  }
+  PlanNext();
+}
+
+void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
   Instance& instance = hosted.instance;
-  if (instance.target() != nullptr) return;
-  const std::string urgency = Urgency(hosted);
-  if (urgency.empty() && HasSuspect(hosted)) return;  // it is heard from or lost soon
-  if (urgency.empty() && now() - hosted.planned_at < kImproveEvery) {
-    PlanSoon(kImproveEvery - (now() - hosted.planned_at));
+  if (instance.serving() && plan.placements() == instance.pipeline()->plan.placements()) {
+    instance.ReleaseLeftovers();
     return;
   }
-  if (const absl::Duration until = WaitsUntil(hosted); now() < until) {
-    hosted.trouble = absl::UnavailableError("waiting for the workers that are to hold it");
-    PlanSoon(until - now());
-    return;
-  }
-  absl::StatusOr<partition::InstancePlan> plan = Answer(QuestionOf(hosted));
-  if (!plan.ok()) {
-    if (!instance.serving()) CannotPlan(hosted, plan.status());
-    return;
-  }
-  if (instance.serving() && plan->placements() == instance.pipeline()->plan.placements()) return;
   // The context is the first plan's for good: a running text cannot lose what it has said.
-  hosted.wish.context_length = plan->context_length;
+  hosted.wish.context_length = plan.context_length;
   hosted.no_plan.Cancel();
   hosted.planless = false;
-  if (hosted.epochs > 0) ++counters_.replans;
-  if (!urgency.empty() && hosted.epochs > 0)
-    Log(LogLevel::kInfo, "plan needed", {{"instance", instance.model().id}, {"reason", urgency}});
+  if (hosted.epochs > 0) {
+    ++counters_.replans;
+    if (const std::string urgency = Urgency(hosted); !urgency.empty())
+      Log(LogLevel::kInfo, "plan needed", {{"instance", instance.model().id}, {"reason", urgency}});
+  }
   Begun(hosted);
-  instance.Change(*std::move(plan), {.term = options_.term, .number = hosted.epochs});
+  instance.Change(std::move(plan), {.term = options_.term, .number = hosted.epochs});
   Changed();
 }
 
@@ -535,32 +608,51 @@ bool Coordinator::HasSuspect(const Hosted& hosted) const {
   });
 }
 
-void Coordinator::WatchSuspects(Hosted& hosted) {
+void Coordinator::GetReadyForLoss(Hosted& hosted, partition::InstancePlan plan) {
   Instance& instance = hosted.instance;
-  if (!HasSuspect(hosted)) {
-    instance.EndHold();
-    return;
-  }
-  if (instance.target() != nullptr) return;
-  absl::StatusOr<partition::InstancePlan> plan = Answer(QuestionOf(hosted));
-  if (!plan.ok()) return;
   // Who serves now is not to load a second time for what may pass.
-  const auto present = instance.pipeline()->plan.placements(), then = plan->placements();
+  const auto present = instance.pipeline()->plan.placements(), then = plan.placements();
   for (size_t stage = 0; stage < then.size(); ++stage) {
-    if (instance.pipeline()->Uses(plan->stages[stage].worker_id) &&
+    if (instance.pipeline()->Uses(plan.stages[stage].worker_id) &&
         std::ranges::count(present, then[stage]) == 0)
       return;
   }
   Begun(hosted);
-  instance.PrepareForLoss(*std::move(plan), {.term = options_.term, .number = hosted.epochs});
+  instance.PrepareForLoss(std::move(plan), {.term = options_.term, .number = hosted.epochs});
 }
 
 PlanQuestion Coordinator::QuestionOf(const Hosted& hosted) const {
-  // Nothing moves where all are still there, or are back.
-  return {.cluster = ProfileFor(hosted),
-          .wish = WishOf(hosted),
-          .others = OccupiedByOthers(&hosted),
-          .as_before = !hosted.instance.serving()};
+  PlanQuestion question{
+      .cluster = ProfileFor(hosted), .wish = WishOf(hosted), .others = OccupiedByOthers(&hosted)};
+  if (!hosted.instance.serving() || HasSuspect(hosted))
+    question.preferred = WithStandbys(hosted, question);
+  return question;
+}
+
+// Where it was, with a standby in the place of each device that is missing. Nothing moves where all
+// are still there, or are back.
+std::vector<partition::Placement> Coordinator::WithStandbys(const Hosted& hosted,
+                                                            const PlanQuestion& question) {
+  std::vector<partition::Placement> places = question.wish.previous;
+  const Pipeline* pipeline = hosted.instance.pipeline();
+  if (pipeline == nullptr) return places;
+  const auto is_ready = [&](const std::string& id) {
+    const auto device =
+        std::ranges::find(question.cluster.devices, id, &partition::DeviceProfile::id);
+    return device != question.cluster.devices.end() &&
+           device->availability == partition::Availability::kReady;
+  };
+  for (size_t stage = 0; stage < places.size(); ++stage) {
+    if (is_ready(places[stage].device_id)) continue;
+    for (const partition::Standby& standby : pipeline->plan.stages[stage].standby) {
+      const bool is_free = std::ranges::find(places, standby.device_id,
+                                             &partition::Placement::device_id) == places.end();
+      if (!is_free || !is_ready(standby.device_id)) continue;
+      places[stage].device_id = standby.device_id;
+      break;
+    }
+  }
+  return places;
 }
 
 absl::StatusOr<PlanQuestion> Coordinator::QuestionOf(model::InstanceId instance) const {
@@ -584,7 +676,10 @@ void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
   // At a start the workers are still to come.
   Log(hosted.epochs > 0 ? LogLevel::kWarning : LogLevel::kInfo, "no plan",
       {{"instance", hosted.instance.model().id}, {"status", why}});
-  hosted.no_plan.Start(options_.wait_for_workers, [&hosted] {
+  // A plan that came to nothing gives no more time.
+  if (!hosted.gives_up_at.has_value()) hosted.gives_up_at = now() + options_.wait_for_workers;
+  const absl::Duration left = std::max(*hosted.gives_up_at - now(), absl::ZeroDuration());
+  hosted.no_plan.Start(left, [&hosted] {
     hosted.instance.FailAll(absl::UnavailableError(
         absl::StrCat("the cluster lost a device and cannot hold the model without it: ",
                      hosted.trouble.message())));

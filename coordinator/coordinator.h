@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,8 +58,10 @@ class Coordinator final : public wire::LinkAcceptor,
                           private MembershipEvents,
                           private InstanceHost {
  public:
-  // `weights` takes the workers' weights links. All must outlive the object.
-  Coordinator(CoordinatorOptions options, Executor& executor, wire::LinkAcceptor& weights);
+  // `planner` is where plans are made, which may take a second; `weights` takes the workers'
+  // weights links. All must outlive the object.
+  Coordinator(CoordinatorOptions options, Executor& executor, Executor& planner,
+              wire::LinkAcceptor& weights);
   ~Coordinator() override;
 
   wire::LinkHandler& OnLink(wire::LinkKind kind, std::unique_ptr<wire::Link> link) override;
@@ -115,11 +118,14 @@ class Coordinator final : public wire::LinkAcceptor,
     absl::Duration loaded_at;
     int64_t epochs = 0;
     absl::Status trouble;
-    bool planless = false;  // nothing can hold it
-    Timer no_plan;          // runs then
+    bool planless = false;                      // nothing can hold it
+    Timer no_plan;                              // runs then, until `gives_up_at`
+    std::optional<absl::Duration> gives_up_at;  // unless it serves before
     std::map<wire::WorkerId, absl::Duration> shunned_until;
     absl::Duration planned_at;
     int failures = 0;                             // of epochs, since one lasted
+    std::map<wire::WorkerId, int> failed_steps;   // by whom, since a token was generated
+    int64_t tokens_at_failure = 0;                // generated until the last of them
     std::map<std::string, double> planned_share;  // of its devices' speed, by the plan
     std::map<size_t, absl::Duration> slow_since;  // by stage
     int64_t watched_steps = 0;  // that had been run when its pace was last looked at
@@ -147,12 +153,24 @@ class Coordinator final : public wire::LinkAcceptor,
   void OnStageStuck(model::InstanceId instance, const wire::WorkerId& worker) override;
   void OnHopStuck(model::InstanceId instance, const wire::WorkerId& from,
                   const wire::WorkerId& to) override;
-  void OnEpochFailed(model::InstanceId instance, const absl::Status& why) override;
+  void OnEpochFailed(model::InstanceId instance, const wire::WorkerId& culprit,
+                     const absl::Status& why) override;
   void OnEvents(model::InstanceId instance, std::vector<SchedulerEvent> events) override;
 
+  // Plans without it, for a while.
+  void Shun(Hosted& hosted, const wire::WorkerId& worker, std::string_view what,
+            const absl::Status& why);
   void PlanSoon(absl::Duration delay = absl::ZeroDuration());
   void PlanAll();
-  void Plan(Hosted& hosted);
+  // One after another, since each takes memory that the next one finds taken.
+  void PlanNext();
+  // What a plan would be for now; nothing where none is wanted now.
+  enum class PlanFor : uint8_t { kNothing, kService, kImprovement, kLoss };
+  PlanFor WhatFor(Hosted& hosted);
+  void Ask(const Hosted& hosted, PlanFor what_for);
+  void OnPlan(model::InstanceId instance, PlanFor what_for,
+              absl::StatusOr<partition::InstancePlan> plan);
+  bool AllReady(const partition::InstancePlan& plan) const;
   // What makes a plan for it urgent; empty: nothing does.
   std::string Urgency(const Hosted& hosted) const;
   // Until when a first plan waits for workers that are not here; the past where it need not.
@@ -162,12 +180,15 @@ class Coordinator final : public wire::LinkAcceptor,
   partition::ClusterProfile ProfileFor(const Hosted& hosted) const;
   partition::InstanceWish WishOf(const Hosted& hosted) const;
   PlanQuestion QuestionOf(const Hosted& hosted) const;
+  static std::vector<partition::Placement> WithStandbys(const Hosted& hosted,
+                                                        const PlanQuestion& question);
   void CannotPlan(Hosted& hosted, const absl::Status& why);
   void KeepCopies(const Hosted& hosted);
   void WatchPace(Hosted& hosted);
   // A stage's worker has fallen silent: those who would take over get ready.
-  void WatchSuspects(Hosted& hosted);
+  void GetReadyForLoss(Hosted& hosted, partition::InstancePlan plan);
   bool HasSuspect(const Hosted& hosted) const;
+  void Begin(Hosted& hosted, partition::InstancePlan plan);
   void Begun(Hosted& hosted);
   // Of a device's speed, that is there for this cluster's work.
   double ShareOf(const partition::DeviceProfile& device) const;
@@ -180,6 +201,7 @@ class Coordinator final : public wire::LinkAcceptor,
 
   const CoordinatorOptions options_;
   Executor& executor_;
+  Executor& planner_;
   wire::LinkAcceptor& weights_;
   Membership membership_;
   std::map<model::InstanceId, std::unique_ptr<Hosted>> instances_;
@@ -187,6 +209,8 @@ class Coordinator final : public wire::LinkAcceptor,
   std::map<std::string, Slowdown> slowdowns_;  // by device
   Timer planning_, later_;
   absl::Duration planning_due_;
+  std::set<model::InstanceId> to_plan_;
+  bool thinking_ = false;  // about one of them
   Counters counters_;
   std::function<void()> changed_;
   bool telling_ = false;

@@ -5,21 +5,22 @@
 
 namespace potluck::coordinator {
 
-absl::StatusOr<partition::InstancePlan> PlanInPlace(const PlanQuestion& question) {
+absl::StatusOr<partition::InstancePlan> PlanAt(const PlanQuestion& question,
+                                               const std::vector<partition::Placement>& places) {
   partition::InstanceWish wish = question.wish;
   wish.layers.clear();
-  for (const partition::Placement& placement : wish.previous)
-    wish.layers.push_back({placement.device_id, placement.first, placement.end - 1});
+  for (const partition::Placement& place : places)
+    wish.layers.push_back({place.device_id, place.first, place.end - 1});
   POTLUCK_ASSIGN_OR_RETURN(partition::InstancePlan plan,
                            partition::PlanInstance(question.cluster, wish, question.others));
-  if (wish.previous.empty() || plan.placements() != wish.previous)
-    return absl::FailedPreconditionError("its layers cannot all be where they were");
+  if (places.empty() || plan.placements() != places)
+    return absl::FailedPreconditionError("its layers cannot all be there");
   return plan;
 }
 
 absl::StatusOr<partition::InstancePlan> Answer(const PlanQuestion& question) {
-  if (question.as_before && !question.wish.previous.empty()) {
-    auto plan = PlanInPlace(question);
+  if (!question.preferred.empty()) {
+    auto plan = PlanAt(question, question.preferred);
     if (plan.ok()) return plan;
   }
   return partition::PlanInstance(question.cluster, question.wish, question.others);

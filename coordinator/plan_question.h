@@ -2,6 +2,8 @@
 // are ten devices, so whoever only wants to know asks on another thread.
 #pragma once
 
+#include <vector>
+
 #include "absl/status/statusor.h"
 #include "partition/cost_model.h"
 #include "partition/plan.h"
@@ -13,15 +15,16 @@ struct PlanQuestion {
   partition::ClusterProfile cluster;
   partition::InstanceWish wish;
   partition::Occupancy others;
-  // Where it was before comes first: its stages may still be there, or their weights.
-  bool as_before = false;
+  // Where it is to be if it can be there, since the weights are; empty: wherever it is best.
+  std::vector<partition::Placement> preferred;
 };
 
 // Errors as of partition::PlanInstance.
 absl::StatusOr<partition::InstancePlan> Answer(const PlanQuestion& question);
 
-// The plan for the very places where it was or is (wish.previous): how fast it ought to be there.
-// FailedPrecondition where a device of them is missing or too small now.
-absl::StatusOr<partition::InstancePlan> PlanInPlace(const PlanQuestion& question);
+// The plan for these very places. FailedPrecondition where a device of them is missing or too small
+// now.
+absl::StatusOr<partition::InstancePlan> PlanAt(const PlanQuestion& question,
+                                               const std::vector<partition::Placement>& places);
 
 }  // namespace potluck::coordinator

@@ -14,6 +14,8 @@ namespace {
 // change are quick, and wait at most for one step of the old epoch.
 constexpr absl::Duration kLoadingPatience = absl::Seconds(60);
 constexpr absl::Duration kChangePatience = absl::Seconds(10);
+// Of the weights: less is no progress.
+constexpr double kProgress = 1e-4;
 
 }  // namespace
 
@@ -43,6 +45,7 @@ double Instance::loaded_fraction() const {
 
 void Instance::Change(partition::InstancePlan plan, const model::Epoch& epoch) {
   GiveUpChange();
+  last_epoch_ = epoch;
   target_ = MakePipeline(std::move(plan), epoch, model_.windowed, model_.max_step_tokens);
   phase_ = Phase::kPreparing;
   fractions_.assign(target_->plan.stages.size(), 0);
@@ -68,12 +71,16 @@ void Instance::PrepareForLoss(partition::InstancePlan plan, const model::Epoch& 
 
 void Instance::EndHold() {
   if (!holds_) return;
-  for (const wire::WorkerId& worker : target_->workers()) {
-    if (pipeline_->Uses(worker)) continue;
-    host_.SendControl(worker, wire::Release{.instance = model_.id, .epoch = target_->epoch});
-    touched_.erase(worker);
-  }
   GiveUpChange();
+  ReleaseLeftovers();
+}
+
+void Instance::ReleaseLeftovers() {
+  std::erase_if(touched_, [&](const wire::WorkerId& worker) {
+    if (pipeline_->Uses(worker)) return false;
+    host_.SendControl(worker, wire::Release{.instance = model_.id, .epoch = last_epoch_});
+    return true;
+  });
 }
 
 wire::Prepare Instance::PrepareFor(int32_t stage) const {
@@ -118,12 +125,12 @@ void Instance::GiveUpChange() {
   change_.Cancel();
 }
 
-void Instance::Release() {
+void Instance::Release(int64_t term) {
   GiveUpChange();
   EndEpoch(EpochEnd::kPlanned);
   for (const wire::WorkerId& worker : touched_) {
-    host_.SendControl(worker, wire::Release{.instance = model_.id,
-                                            .epoch = {.term = INT64_MAX, .number = INT64_MAX}});
+    host_.SendControl(
+        worker, wire::Release{.instance = model_.id, .epoch = {.term = term, .number = INT64_MAX}});
   }
   touched_.clear();
 }
@@ -136,7 +143,9 @@ bool Instance::IsForTarget(const wire::WorkerId& from, const model::Epoch& epoch
 
 void Instance::OnProgress(const wire::WorkerId& from, const wire::PrepareProgress& message) {
   if (phase_ != Phase::kPreparing || !IsForTarget(from, message.epoch, message.stage)) return;
-  fractions_[message.stage] = std::clamp(message.fraction, 0.0, 1.0);
+  const double fraction = std::clamp(message.fraction, 0.0, 1.0);
+  if (!(fraction >= fractions_[message.stage] + kProgress)) return;
+  fractions_[message.stage] = fraction;
   WatchChange();
 }
 
@@ -211,7 +220,7 @@ void Instance::FailAhead(const absl::Status& why) {
   Log(LogLevel::kWarning, "replay ahead failed", {{"instance", model_.id}, {"status", why}});
   ahead_failed_ = true;
   GiveUpChange();
-  host_.OnEpochFailed(model_.id, why);
+  host_.OnEpochFailed(model_.id, /*culprit=*/"", why);
 }
 
 // --- Fence and commit ----------------------------------------------------------------------------
@@ -268,11 +277,7 @@ void Instance::FinishChange() {
   serving_ = true;
   ahead_failed_ = false;
   scheduler_.OnHeld(held_, next_number);
-  std::erase_if(touched_, [&](const wire::WorkerId& worker) {
-    if (pipeline_->Uses(worker)) return false;
-    host_.SendControl(worker, wire::Release{.instance = model_.id, .epoch = pipeline_->epoch});
-    return true;
-  });
+  ReleaseLeftovers();
   Log(LogLevel::kInfo, "plan in place",
       {{"instance", model_.id}, {"epoch", pipeline_->epoch.number}});
   Pump();
@@ -377,27 +382,28 @@ absl::Status Instance::OnResult(const wire::WorkerId& from, wire::StepResult res
     Pump();
     if (!was_ready && ready()) host_.OnInstanceChanged(model_.id);
   } else if (serving_) {
-    FailEpoch(status);
+    FailEpoch(status, from);
   } else {
     host_.OnEvents(model_.id, scheduler_.TakeEvents());
   }
   return absl::OkStatus();
 }
 
-void Instance::FailEpoch(const absl::Status& why) {
+void Instance::FailEpoch(const absl::Status& why, const wire::WorkerId& culprit) {
   Log(LogLevel::kWarning, "epoch failed", {{"instance", model_.id}, {"status", why}});
   serving_ = false;
   progress_.Cancel();
   host_.OnEvents(model_.id, scheduler_.TakeEvents());
   if (phase_ == Phase::kReplayingAhead) CutAheadShort();
   EndHold();
-  host_.OnEpochFailed(model_.id, why);
+  host_.OnEpochFailed(model_.id, culprit, why);
 }
 
 absl::Status Instance::Relay(const wire::WorkerId& from, wire::StageFrame frame) {
-  const Pipeline* pipeline = nullptr;
+  const bool is_ahead = ahead_ && frame.step.epoch == ahead_->epoch() && target_;
+  Pipeline* pipeline = nullptr;
   if (serving_ && frame.step.epoch == pipeline_->epoch) pipeline = &*pipeline_;
-  if (ahead_ && frame.step.epoch == ahead_->epoch() && target_) pipeline = &*target_;
+  if (is_ahead) pipeline = &*target_;
   if (pipeline == nullptr) return absl::OkStatus();
   const auto next = static_cast<int64_t>(frame.timings.size());
   if (next < 1 || next >= pipeline->num_stages() ||
@@ -405,6 +411,12 @@ absl::Status Instance::Relay(const wire::WorkerId& from, wire::StageFrame frame)
     return absl::InvalidArgumentError(
         absl::StrCat("worker ", from, " relays a frame of a stage that it does not run"));
   }
+  // Each step once, so that nobody can flood the next stage through us.
+  const int64_t number = frame.step.number;
+  const bool waited_for = is_ahead ? number < ahead_->next_number() : scheduler_.IsInFlight(number);
+  int64_t& last = pipeline->relayed[next];
+  if (!waited_for || number <= last) return absl::OkStatus();
+  last = number;
   host_.SendData(pipeline->worker(static_cast<int32_t>(next)), std::move(frame));
   return absl::OkStatus();
 }

@@ -59,8 +59,10 @@ class InstanceHost {
   // What the first of two neighbours has sent does not reach the second.
   virtual void OnHopStuck(model::InstanceId instance, const wire::WorkerId& from,
                           const wire::WorkerId& to) = 0;
-  // The epoch's stages do not agree any more: the same plan, begun again, heals that.
-  virtual void OnEpochFailed(model::InstanceId instance, const absl::Status& why) = 0;
+  // The epoch's stages do not agree any more: the same plan, begun again, heals that. `culprit`:
+  // whose answer ended it; "" where nobody's did.
+  virtual void OnEpochFailed(model::InstanceId instance, const wire::WorkerId& culprit,
+                             const absl::Status& why) = 0;
   virtual void OnEvents(model::InstanceId instance, std::vector<SchedulerEvent> events) = 0;
 };
 
@@ -97,8 +99,10 @@ class Instance {
   void EndHold();
   bool holds() const { return holds_; }
   void GiveUpChange();
-  // Frees all stages everywhere.
-  void Release();
+  // Frees all stages everywhere, of all epochs of this term.
+  void Release(int64_t term);
+  // Frees what changes that were given up have left on workers that do not serve it.
+  void ReleaseLeftovers();
 
   absl::StatusOr<model::SequenceId> Submit(SequenceRequest request);
   void Cancel(model::SequenceId sequence);
@@ -115,7 +119,7 @@ class Instance {
   absl::Status Relay(const wire::WorkerId& from, wire::StageFrame frame);
   void OnWorkerLost(const wire::WorkerId& worker);
   // Steps on their way will not come back. Tells OnEpochFailed.
-  void FailEpoch(const absl::Status& why);
+  void FailEpoch(const absl::Status& why, const wire::WorkerId& culprit = "");
 
  private:
   // Whether the message is the target's, from that stage's worker.
@@ -146,6 +150,7 @@ class Instance {
   bool serving_ = false;
   bool holds_ = false;                // the change waits for a loss
   std::set<wire::WorkerId> touched_;  // that may hold something of this instance
+  model::Epoch last_epoch_;           // of all changes
   std::vector<double> fractions_;     // loaded, by stage of the target
   std::set<int32_t> unprepared_, uncommitted_;
   std::set<wire::WorkerId> unfenced_;

@@ -30,9 +30,7 @@ Pipeline MakePipeline(partition::InstancePlan plan, const model::Epoch& epoch, b
   PipelineShape& shape = pipeline.shape;
   shape.epoch = epoch;
   shape.context_length = plan.context_length;
-  // As partition::KvBytes counts: each sequence may end in a block that is not full.
-  shape.kv_capacity =
-      (BlocksFor(plan.context_length * plan.parallel) + plan.parallel) * kBlockPositions;
+  shape.kv_capacity = partition::KvCapacity(plan.context_length, plan.parallel);
   shape.max_sequences = plan.parallel + 1;  // one for the probe
   if (!windowed) shape.max_sequences = std::max(shape.max_sequences, kMostSequences);
   shape.max_tokens = max_step_tokens;
@@ -46,6 +44,7 @@ Pipeline MakePipeline(partition::InstancePlan plan, const model::Epoch& epoch, b
     shape.stages.push_back(speed);
   }
   pipeline.epoch = epoch;
+  pipeline.relayed.assign(plan.stages.size(), 0);
   pipeline.plan = std::move(plan);
   return pipeline;
 }

@@ -16,6 +16,7 @@ struct Pipeline {
   model::Epoch epoch;
   partition::InstancePlan plan;
   PipelineShape shape;
+  std::vector<int64_t> relayed;  // by stage, the last step that the coordinator has handed it
 
   int32_t num_stages() const { return static_cast<int32_t>(plan.stages.size()); }
   const wire::WorkerId& worker(int32_t stage) const { return plan.stages[stage].worker_id; }

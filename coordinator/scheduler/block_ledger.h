@@ -9,10 +9,11 @@
 #include <vector>
 
 #include "common/check.h"
+#include "kernels/shapes.h"
 
 namespace potluck::coordinator {
 
-inline constexpr int32_t kBlockPositions = 32;
+inline constexpr int32_t kBlockPositions = kernels::kKvBlockPositions;
 
 inline int32_t BlocksFor(int64_t positions) {
   return static_cast<int32_t>((positions + kBlockPositions - 1) / kBlockPositions);

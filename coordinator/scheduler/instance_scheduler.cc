@@ -131,6 +131,11 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
     running_ = false;
     return status;
   }
+  // What a peer says of itself.
+  for (wire::StageTiming& timing : result.timings) {
+    timing.computing_seconds =
+        std::min(timing.computing_seconds, absl::ToDoubleSeconds(now - step.composed_at));
+  }
   if (!step.partial) pace_.Measured(step.decode_tokens, step.prefill_tokens, result.timings);
   for (size_t i = 0; i < result.tokens.size(); ++i) {
     wire::TokenResult& token = result.tokens[i];
@@ -230,6 +235,11 @@ std::optional<absl::Duration> InstanceScheduler::ProgressDeadline() const {
   for (const StepInFlight& step : in_flight_) expected += step.expected_seconds;
   const absl::Duration since = std::max(in_flight_.front().composed_at, last_result_at_);
   return since + std::max(kLeastPatience, absl::Seconds(kPatience * expected));
+}
+
+bool InstanceScheduler::IsInFlight(int64_t number) const {
+  return !in_flight_.empty() && in_flight_.front().number <= number &&
+         number <= in_flight_.back().number;
 }
 
 // --- Epochs --------------------------------------------------------------------------------------

@@ -149,6 +149,8 @@ class InstanceScheduler {
   // When the oldest step in flight ought to be back at the latest.
   std::optional<absl::Duration> ProgressDeadline() const;
 
+  bool IsInFlight(int64_t number) const;
+
   const StagePace& pace() const { return pace_; }
   const SchedulerCounters& counters() const { return counters_; }
   int64_t num_waiting() const { return static_cast<int64_t>(waiting_.size()); }

@@ -140,11 +140,7 @@ void InstanceScheduler::Begin(Sequence& sequence, const Prefix& prefix) {
   active_.insert(
       std::ranges::lower_bound(active_, sequence.id, {}, [](const Sequence* s) { return s->id; }),
       &sequence);
-  wire::BeginCommand begin{.start = {.sequence = sequence.stage_id,
-                                     .sampling = sequence.request.sampling,
-                                     .prompt_length = sequence.prompt_length,
-                                     .choice = sequence.request.choice,
-                                     .top_logprobs = sequence.request.top_logprobs}};
+  wire::BeginCommand begin{.start = StartOf(sequence)};
   sequence.sent = sequence.reached = prefix.length;
   if (prefix.source != nullptr) {
     begin.fork_from = prefix.source->stage_id;

@@ -27,7 +27,7 @@ void StagePace::Measured(int64_t decode_tokens, int64_t prefill_tokens,
   for (size_t i = 0; i < std::min(stages_.size(), timings.size()); ++i) {
     StageSpeed& stage = stages_[i];
     const double seconds = timings[i].computing_seconds;
-    if (!(seconds > 0) || seconds > 3600) continue;  // a peer's number
+    if (!(seconds > 0)) continue;  // a peer's number
     MeasureSlowness(i, decode_tokens, prefill_tokens, seconds);
     if (prefill_tokens == 0 && decode_tokens > 0) {
       Blend(stage.decode_step_seconds, seconds);

@@ -63,10 +63,10 @@ class Scenario {
                         .host = Chance(4) ? "shared" : ""});
     }
     world_.stages.kept_rows = static_cast<int64_t>(Below(3)) * 50;
-    world_.stages.on_step = [this] {
+    world_.stages.on_step = [this](const std::string&) {
       return faulty_ && Chance(400) ? absl::InternalError("a device hiccup") : absl::OkStatus();
     };
-    world_.stages.on_load = [this] {
+    world_.stages.on_load = [this](const std::string&) {
       return faulty_ && Chance(20) ? absl::ResourceExhaustedError("disk full") : absl::OkStatus();
     };
   }

@@ -86,7 +86,7 @@ class SimRunner final : public worker::StageRunner {
     // What follows a failed step need not fit any more; nobody counts on it before the next Commit.
     if (failed_) return absl::FailedPreconditionError("a step has failed before");
     if (world_.on_step) {
-      absl::Status fault = world_.on_step();
+      absl::Status fault = world_.on_step(who_);
       failed_ = !fault.ok();
       if (failed_) return fault;
     }
@@ -150,7 +150,7 @@ class SimWorld::Loader final : public worker::StageLoader {
     executor_.PostAfter(world_.load_time, [this, plan, alive = std::weak_ptr(loading->alive),
                                            tell = std::move(done)]() mutable {
       if (alive.expired()) return;
-      absl::Status fault = world_.on_load ? world_.on_load() : absl::OkStatus();
+      absl::Status fault = world_.on_load ? world_.on_load(who_) : absl::OkStatus();
       if (fault.ok()) {
         tell(std::make_unique<SimRunner>(plan, window_, who_, executor_, world_));
       } else {
@@ -199,12 +199,20 @@ wire::Passage SimFaults::OnMessage(const wire::WorkerId& from, const wire::Worke
 }
 
 SimWorld::SimWorld(const SimModel& model) : model_(model), weights_(std::make_unique<NoWeights>()) {
+  StartCoordinator();
+}
+
+void SimWorld::StartCoordinator() {
+  coordinator_executor = time.MakeExecutor();
+  planner_executor = time.MakeExecutor();
   coordinator_transport =
       network.AddNode(wire::kCoordinator, {"coordinator:7071"}, *coordinator_executor);
   coordinator = std::make_unique<coordinator::Coordinator>(
-      coordinator::CoordinatorOptions{
-          .version = wire::OurVersion("sim"), .term = 1, .cluster = "sim", .host = "coordinator"},
-      *coordinator_executor, *weights_);
+      coordinator::CoordinatorOptions{.version = wire::OurVersion("sim"),
+                                      .term = ++term_,
+                                      .cluster = "sim",
+                                      .host = "coordinator"},
+      *coordinator_executor, *planner_executor, *weights_);
   coordinator_transport->Listen(*coordinator);
 }
 
@@ -212,6 +220,15 @@ SimWorld::~SimWorld() {
   for (const auto& [name, worker] : workers_) Kill(name);
   coordinator_executor->Stop();
   coordinator_transport->Vanish();
+}
+
+void SimWorld::RestartCoordinator() {
+  coordinator_executor->Stop();
+  planner_executor->Stop();
+  coordinator_transport->Vanish();
+  coordinator.reset();
+  coordinator_transport.reset();
+  StartCoordinator();
 }
 
 void SimWorld::AddWorker(const std::string& name, const SimWorkerOptions& options) {
@@ -244,6 +261,7 @@ void SimWorld::Start(const std::string& name) {
   options.hello.devices.push_back(device);
   options.coordinator_addresses = {"coordinator:7071"};
   options.seed = added.process;
+  options.machine_state = [] { return worker::MachineState{.disk_free_bytes = int64_t{1} << 40}; };
   worker::WorkerEvents events;
   events.left = [&added] { added.left = true; };
   added.worker = std::make_unique<worker::Worker>(options, events, *added.executor,

@@ -42,9 +42,10 @@ struct StageWorld {
   absl::Duration layer_time;               // of each layer in addition
   std::map<std::string, double> slowness;  // times both, by worker
   absl::Duration load_time = absl::Milliseconds(300);
-  int64_t alive = 0;                               // runners
-  std::vector<std::string> errors;                 // what no stage may be asked
-  std::function<absl::Status()> on_load, on_step;  // a fault, or OK; none: OK
+  int64_t alive = 0;                // runners
+  std::vector<std::string> errors;  // what no stage may be asked
+  // A worker's fault, or OK; none: OK.
+  std::function<absl::Status(const std::string&who)> on_load, on_step;
   std::map<std::string, int64_t> steps_by_worker;
   int64_t kept_rows = 1000;   // of each sequence, for replays
   int64_t tokens_passed = 0;  // in replays, by stages that had them already
@@ -93,6 +94,8 @@ class SimWorld {
   void Kill(const std::string& name, bool silently = false);
   // A new process on the same machine.
   void Restart(const std::string& name);
+  // In a new term, with nothing loaded. Requests of before hear nothing more.
+  void RestartCoordinator();
   void Freeze(const std::string& name) { workers_.at(name)->executor->Pause(); }
   void Thaw(const std::string& name) { workers_.at(name)->executor->Resume(); }
   bool IsAlive(const std::string& name) const { return workers_.at(name)->worker != nullptr; }
@@ -121,7 +124,7 @@ class SimWorld {
   wire::MemoryNetwork network{&faults};
   StageWorld stages;
   std::vector<std::unique_ptr<SimRequest>> requests;
-  std::unique_ptr<SimulatedExecutor> coordinator_executor = time.MakeExecutor();
+  std::unique_ptr<SimulatedExecutor> coordinator_executor, planner_executor;
   std::unique_ptr<wire::MemoryTransport> coordinator_transport;
   std::unique_ptr<coordinator::Coordinator> coordinator;
   model::InstanceId instance_id = 0;
@@ -139,8 +142,10 @@ class SimWorld {
     bool left = false;
   };
   void Start(const std::string& name);
+  void StartCoordinator();
 
   const SimModel model_;
+  int64_t term_ = 0;
   std::unique_ptr<NoWeights> weights_;
   std::map<std::string, std::unique_ptr<SimWorker>> workers_;
   uint64_t num_processes_ = 0;

@@ -147,6 +147,20 @@ TEST_F(SurvivalTest, AStandbyLoadsWhileAWorkerIsSuspectAndLetsGoWhenItReturns) {
   ExpectAllFinish();
 }
 
+// One machine could hold all of it, but would have to load what the standby has on its disk.
+TEST_F(SurvivalTest, AStandbyTakesOverBeforeABetterPlaceIsSought) {
+  world.emplace();
+  for (const char* name : {"a", "b", "c"}) world->AddWorker(name);
+  world->Load(/*spread=*/false, {{"a", 0, 5}, {"b", 6, 11}});
+  ASSERT_TRUE(world->RunUntil([&] { return all_serve(2); }));
+  Generate();
+  world->Kill("b");
+  world->Run(absl::Seconds(2));
+  EXPECT_EQ(world->Stages(), (std::vector<std::string>{"a", "c"}));
+  ExpectAllFinish();
+  EXPECT_EQ(world->coordinator->counters().replans, 1);
+}
+
 TEST_F(SurvivalTest, AStageThatStaysSlowGivesLayersAway) {
   world.emplace();
   world->stages.step_time = absl::ZeroDuration();
@@ -363,12 +377,53 @@ TEST_F(SurvivalTest, AWorkerWithoutRoomIsShunned) {
   world.emplace();
   for (int i = 0; i < 3; ++i) world->AddWorker("w" + std::to_string(i));
   int loads = 0;
-  world->stages.on_load = [&] {
+  world->stages.on_load = [&](const std::string&) {
     return ++loads == 1 ? absl::ResourceExhaustedError("no room") : absl::OkStatus();
   };
   world->Load();
   ASSERT_TRUE(world->RunUntil([&] { return world->ready(); }, absl::Seconds(20)));
   EXPECT_EQ(world->Stages().size(), 2);
+}
+
+TEST_F(SurvivalTest, WhereEveryPlanIsRefusedStreamsEndInAnError) {
+  Start(2);
+  Generate();
+  world->stages.on_load = [](const std::string&) {
+    return absl::ResourceExhaustedError("no room");
+  };
+  world->Kill(world->Stages()[1]);
+  world->Run(absl::Seconds(55));
+  for (const auto& request : world->requests) EXPECT_FALSE(request->ended());
+  world->Run(absl::Seconds(10));
+  for (const auto& request : world->requests)
+    EXPECT_EQ(request->failed.code(), absl::StatusCode::kUnavailable) << request->failed;
+}
+
+TEST_F(SurvivalTest, AStageThatFailsEveryStepIsLeftOut) {
+  Start(3);
+  Generate();
+  const std::string sick = world->Stages()[1];
+  world->stages.on_step = [&](const std::string& who) {
+    return who == sick ? absl::UnavailableError("the device hangs") : absl::OkStatus();
+  };
+  ExpectAllFinish();
+  const std::vector<std::string> stages = world->Stages();
+  EXPECT_EQ(std::ranges::count(stages, sick), 0);
+  EXPECT_EQ(world->coordinator->counters().workers_lost, 0);
+}
+
+TEST_F(SurvivalTest, WhatWasUnloadedIsForgottenInTheNextTerm) {
+  Start(2);
+  const model::InstanceId first = world->instance_id;
+  world->Load();
+  ASSERT_TRUE(world->coordinator->Unload(first).ok());
+  world->Run(absl::Seconds(5));
+  world->RestartCoordinator();
+  world->Load();  // with the number of the one that was unloaded
+  ASSERT_EQ(world->instance_id, first);
+  EXPECT_TRUE(world->RunUntil([&] { return world->ready(); }, absl::Seconds(30)));
+  Generate();
+  ExpectAllFinish();
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ ordered_json Think(InstancePlans plans, const PlansAsked& asked) {
   plans.question.wish.prompt_tokens = asked.prompt_tokens;
   plans.question.wish.depth = asked.depth;
   plans.question.wish.previous = plans.placements;
-  const absl::StatusOr<partition::InstancePlan> here = PlanInPlace(plans.question);
+  const absl::StatusOr<partition::InstancePlan> here = PlanAt(plans.question, plans.placements);
   plans.json["expected"] = here.ok() ? PlanJson(*here)["prediction"] : ordered_json();
   return std::move(plans.json);
 }

@@ -97,7 +97,7 @@ class HttpApiTest : public testing::Test {
   std::unique_ptr<SimulatedExecutor> logic_ = time_.MakeExecutor(), files_ = time_.MakeExecutor(),
                                      thinking_ = time_.MakeExecutor();
   NoWeights weights_;
-  Coordinator coordinator_{{}, *logic_, weights_};
+  Coordinator coordinator_{{}, *logic_, *thinking_, weights_};
   const model::ManifestCache manifests_{testing::TempDir() + "/http_api_test_manifests"};
   model::LocalFiles local_;
   ModelLibrary library_{manifests_, local_, *files_, *logic_};

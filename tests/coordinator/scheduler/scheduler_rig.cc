@@ -58,6 +58,8 @@ bool SchedulerRig::Return() {
   std::optional<wire::StepResult> result = pipeline_.TakeResult();
   while (!result && pipeline_.Advance(random_)) result = pipeline_.TakeResult();
   if (!result) return false;
+  for (const wire::StageTiming& timing : result->timings)
+    now_ += absl::Seconds(timing.computing_seconds);
   last_status_ = scheduler_.OnResult(*std::move(result), now_);
   TakeEvents();
   return true;
