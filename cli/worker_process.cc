@@ -46,7 +46,7 @@ absl::StatusOr<std::vector<wire::DeviceProfile>> ProfileDevices(
                                .version = POTLUCK_VERSION,
                                .memory_limit_bytes = options.memory_limit_bytes,
                                .measure_again = options.measure_again,
-                               .load_by_others = [&load] { return load.Read(); }}));
+                               .load_by_others = [&load] { return load.Read().others; }}));
     profiles.push_back(std::move(profile));
   }
   return profiles;

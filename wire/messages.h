@@ -96,6 +96,7 @@ struct Heartbeat {
   };
   int64_t number = 0;
   double load = 0;                         // 0..1: how busy the machine is with other things
+  double own_load = 0;                     // 0..1: and with this worker, which others there see
   std::vector<int64_t> free_memory_bytes;  // by device, in WorkerHello's order
   std::vector<int64_t> held_memory_bytes;  // likewise
   int64_t disk_free_bytes = 0;

@@ -96,6 +96,7 @@ wire::Heartbeat Worker::MakeHeartbeat() {
   if (options_.machine_state) {
     MachineState state = options_.machine_state();
     heartbeat.load = state.load;
+    heartbeat.own_load = state.own_load;
     heartbeat.free_memory_bytes = std::move(state.free_memory_bytes);
     heartbeat.held_memory_bytes = std::move(state.held_memory_bytes);
     heartbeat.disk_free_bytes = state.disk_free_bytes;

@@ -29,7 +29,7 @@ namespace potluck::worker {
 
 // What a heartbeat tells of the machine.
 struct MachineState {
-  double load = 0;                         // 0..1, of others
+  double load = 0, own_load = 0;           // 0..1, of others and of this worker
   std::vector<int64_t> free_memory_bytes;  // by device, as in the hello
   std::vector<int64_t> held_memory_bytes;  // likewise, by stages of this worker
   int64_t disk_free_bytes = 0;

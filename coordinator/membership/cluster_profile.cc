@@ -68,8 +68,20 @@ std::map<HostMemory, int64_t> HeldOnHosts(const std::map<wire::WorkerId, Member>
   return held;
 }
 
+// What other workers of the same host do for the cluster is no load by others: their devices'
+// shares of the host are the planner's to count.
+double LoadByOtherWorkers(const std::map<wire::WorkerId, Member>& members, const Member& member) {
+  double load = 0;
+  for (const auto& [id, other] : members) {
+    if (&other != &member && other.connected() && HostOf(other) == HostOf(member))
+      load += other.heartbeat.own_load;
+  }
+  return load;
+}
+
 partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Duration now,
-                                    const std::map<HostMemory, int64_t>& held_on_hosts) {
+                                    const std::map<HostMemory, int64_t>& held_on_hosts,
+                                    double busy_with_us) {
   const wire::DeviceProfile& device = member.hello.devices[index];
   partition::DeviceProfile profile;
   profile.id = DeviceId(member.hello.worker, device.device);
@@ -87,7 +99,7 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
   }
   profile.step_overhead_seconds = device.step_overhead_seconds;
   profile.layer_overhead_seconds = device.layer_overhead_seconds;
-  profile.load = std::clamp(member.heartbeat.load, 0.0, kMostLoad);
+  profile.load = std::clamp(member.heartbeat.load - busy_with_us, 0.0, kMostLoad);
   const Memory memory = MemoryOf(member, index);
   const int64_t held =
       device.own_memory ? memory.held_bytes : held_on_hosts.at(HostMemoryOf(member, index));
@@ -123,8 +135,9 @@ partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Memb
   cluster.coordinator_host_id = coordinator_host;
   for (const auto& [id, member] : members) {
     if (!Plannable(member, now)) continue;
+    const double busy_with_us = LoadByOtherWorkers(members, member);
     for (size_t i = 0; i < member.hello.devices.size(); ++i)
-      cluster.devices.push_back(MakeDevice(member, i, now, held_on_hosts));
+      cluster.devices.push_back(MakeDevice(member, i, now, held_on_hosts, busy_with_us));
   }
   std::erase_if(cluster.devices, [](const partition::DeviceProfile& device) {
     return std::ranges::none_of(device.decode_bytes_per_second, [](double r) { return r > 0; });

@@ -142,6 +142,8 @@ Heartbeat Read(Fields& fields, const v1::Heartbeat& in) {
   heartbeat.number = fields.Id("number", in.number());
   heartbeat.load = fields.Quantity("load", in.load());
   fields.Require(heartbeat.load <= 1, "load", "is above 1");
+  heartbeat.own_load = fields.Quantity("own load", in.own_load());
+  fields.Require(heartbeat.own_load <= 1, "own load", "is above 1");
   if (fields.AtMost("devices", in.free_memory_bytes_size(), kMaxDevices)) {
     for (const int64_t bytes : in.free_memory_bytes())
       heartbeat.free_memory_bytes.push_back(fields.Bytes("free memory", bytes));

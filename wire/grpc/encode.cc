@@ -120,6 +120,7 @@ void Write(const Heartbeat& in, v1::Frame& frame) {
   v1::Heartbeat* out = frame.mutable_heartbeat();
   out->set_number(in.number);
   out->set_load(in.load);
+  out->set_own_load(in.own_load);
   for (const int64_t bytes : in.free_memory_bytes) out->add_free_memory_bytes(bytes);
   for (const int64_t bytes : in.held_memory_bytes) out->add_held_memory_bytes(bytes);
   out->set_disk_free_bytes(in.disk_free_bytes);

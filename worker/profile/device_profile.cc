@@ -15,6 +15,9 @@
 namespace potluck::worker {
 namespace {
 
+// Of a reading in the running mean: with a heartbeat each half second, the last few seconds count.
+constexpr double kNewestLoad = 0.2;
+
 // "cpu", "opencl:0": before the colon.
 std::string BackendOf(const std::string& device) { return device.substr(0, device.find(':')); }
 
@@ -77,7 +80,11 @@ std::vector<int64_t> ReallyHeld(std::vector<int64_t> held_bytes, int64_t private
 }
 
 MachineState MachineWatch::Read(const std::vector<int64_t>& held_bytes) {
-  MachineState state{.load = load_.Read(),
+  const CpuLoad now = meter_.Read();
+  load_.others += kNewestLoad * (now.others - load_.others);
+  load_.own += kNewestLoad * (now.own - load_.own);
+  MachineState state{.load = load_.others,
+                     .own_load = load_.own,
                      .held_memory_bytes = ReallyHeld(held_bytes, PrivateBytes()),
                      .disk_free_bytes = FreeDiskBytes(cache_folder_)};
   state.free_memory_bytes.assign(held_bytes.size(), kernels::ReadHostMemory().free_bytes);

@@ -48,7 +48,7 @@ class MachineWatch {
  public:
   // All devices are in the host's memory. `cache_folder`: its disk is the one that copies go to.
   explicit MachineWatch(std::string cache_folder) : cache_folder_(std::move(cache_folder)) {
-    load_.Read();
+    meter_.Read();
   }
 
   // `held_bytes`: what stages say that they hold of each device. What they have not yet written, or
@@ -58,7 +58,8 @@ class MachineWatch {
 
  private:
   const std::string cache_folder_;
-  LoadMeter load_;
+  LoadMeter meter_;
+  CpuLoad load_;  // over the last seconds: no plan is to follow a moment
 };
 
 }  // namespace potluck::worker

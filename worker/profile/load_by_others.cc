@@ -47,20 +47,21 @@ std::optional<CpuTimes> ParseCpuTimes(std::string_view stat, std::string_view se
   return times;
 }
 
-double LoadByOthers(const CpuTimes& before, const CpuTimes& after) {
+CpuLoad LoadBetween(const CpuTimes& before, const CpuTimes& after) {
   const auto all = static_cast<double>(after.all - before.all);
-  if (!(all > 0)) return 0;
+  if (!(all > 0)) return {};
   const auto busy = all - static_cast<double>(after.idle - before.idle);
-  const double others = busy - static_cast<double>(after.own - before.own);
-  return std::clamp(others / all, 0.0, 1.0);
+  const auto own = static_cast<double>(after.own - before.own);
+  return {.others = std::clamp((busy - own) / all, 0.0, 1.0),
+          .own = std::clamp(own / all, 0.0, 1.0)};
 }
 
-double LoadMeter::Read() {
+CpuLoad LoadMeter::Read() {
   const auto stat = ReadFile("/proc/stat", kMostBytes);
   const auto self_stat = ReadFile("/proc/self/stat", kMostBytes);
-  if (!stat.ok() || !self_stat.ok()) return 0;
+  if (!stat.ok() || !self_stat.ok()) return {};
   const std::optional<CpuTimes> now = ParseCpuTimes(*stat, *self_stat);
-  const double load = last_ && now ? LoadByOthers(*last_, *now) : 0;
+  const CpuLoad load = last_ && now ? LoadBetween(*last_, *now) : CpuLoad();
   last_ = now;
   return load;
 }

@@ -17,13 +17,17 @@ struct CpuTimes {
 // From the texts of /proc/stat and /proc/self/stat (proc(5)); nothing where they are not such.
 std::optional<CpuTimes> ParseCpuTimes(std::string_view stat, std::string_view self_stat);
 
-// The share of all CPUs that others used between two readings, 0 to 1; 0 where no time has passed.
-double LoadByOthers(const CpuTimes& before, const CpuTimes& after);
+// Shares of the time of all CPUs, each 0 to 1.
+struct CpuLoad {
+  double others = 0, own = 0;
+};
+// Between two readings; 0 where no time has passed.
+CpuLoad LoadBetween(const CpuTimes& before, const CpuTimes& after);
 
 // Since the last call; 0 at the first, and where /proc is not there. Single-threaded.
 class LoadMeter {
  public:
-  double Read();
+  CpuLoad Read();
 
  private:
   std::optional<CpuTimes> last_;

@@ -82,6 +82,20 @@ TEST(ClusterProfileTest, LosesNothingThatADeviceSays) {
   }
 }
 
+// Two workers of one host see each other at work.
+TEST(ClusterProfileTest, WhatOtherWorkersOfTheHostDoIsNoLoad) {
+  Members members = {{"w1", MakeMember("w1")}, {"w2", MakeMember("w2")}, {"w3", MakeMember("w3")}};
+  members.at("w1").heartbeat.load = 0.75;
+  members.at("w2").heartbeat.own_load = 0.5;
+  EXPECT_EQ(Profile(members).devices[0].load, 0.75);
+  members.at("w2").hello.host = members.at("w3").hello.host = members.at("w1").hello.host;
+  EXPECT_EQ(Profile(members).devices[0].load, 0.25);
+  members.at("w3").heartbeat.own_load = 0.5;
+  EXPECT_EQ(Profile(members).devices[0].load, 0);
+  members.at("w2").has_control = false;
+  EXPECT_EQ(Profile(members).devices[0].load, 0.25);
+}
+
 // Whether a device shares its host's memory is its worker's to say, whatever its backend is called.
 TEST(ClusterProfileTest, MemoryOfItsOwnIsWhatTheWorkerSays) {
   Members members = {{"w1", MakeMember("w1")}};

@@ -39,20 +39,23 @@ TEST(LoadByOthersTest, NeverTakesBrokenTexts) {
 
 TEST(LoadByOthersTest, LeavesThisProcessOut) {
   const CpuTimes before{.all = 1000, .idle = 800, .own = 50};
-  EXPECT_EQ(LoadByOthers(before, {.all = 1200, .idle = 900, .own = 50}), 0.5);
-  EXPECT_EQ(LoadByOthers(before, {.all = 1200, .idle = 900, .own = 150}), 0);
-  EXPECT_EQ(LoadByOthers(before, {.all = 1200, .idle = 800, .own = 100}), 0.75);
+  const auto others = [&](const CpuTimes& after) { return LoadBetween(before, after).others; };
+  EXPECT_EQ(others({.all = 1200, .idle = 900, .own = 50}), 0.5);
+  EXPECT_EQ(others({.all = 1200, .idle = 900, .own = 150}), 0);
+  EXPECT_EQ(others({.all = 1200, .idle = 800, .own = 100}), 0.75);
   // Counters that stand still, go back, or disagree.
-  EXPECT_EQ(LoadByOthers(before, before), 0);
-  EXPECT_EQ(LoadByOthers(before, {.all = 900, .idle = 700, .own = 0}), 0);
-  EXPECT_EQ(LoadByOthers(before, {.all = 1200, .idle = 800, .own = 9999}), 0);
-  EXPECT_EQ(LoadByOthers(before, {.all = 1200, .idle = 0, .own = 0}), 1);
+  EXPECT_EQ(others(before), 0);
+  EXPECT_EQ(others({.all = 900, .idle = 700, .own = 0}), 0);
+  EXPECT_EQ(others({.all = 1200, .idle = 800, .own = 9999}), 0);
+  EXPECT_EQ(others({.all = 1200, .idle = 0, .own = 0}), 1);
+  EXPECT_EQ(LoadBetween(before, {.all = 1200, .idle = 800, .own = 100}).own, 0.25);
+  EXPECT_EQ(LoadBetween(before, {.all = 1200, .idle = 0, .own = 9999}).own, 1);
 }
 
 TEST(LoadByOthersTest, AMeterBeginsAtNothing) {
   LoadMeter meter;
-  EXPECT_EQ(meter.Read(), 0);
-  const double load = meter.Read();
+  EXPECT_EQ(meter.Read().others, 0);
+  const double load = meter.Read().others;
   EXPECT_GE(load, 0);
   EXPECT_LE(load, 1);
 }
