@@ -127,31 +127,37 @@ def first_token_seconds(cluster, text):
     return stream.times[0] - stream.began
 
 
-def speed(model):
-    alone = json.loads(subprocess.run([PROGRAM, "bench", model, "-p", "512", "-n", "64", "-t", str(len(CORES)), "--json"],
+def alone_tokens_per_second(model):
+    tests = json.loads(subprocess.run([PROGRAM, "bench", model, "-p", "0", "-n", "96", "-t", str(len(CORES)), "--json"],
                                       check=True, capture_output=True).stdout)
-    alone = {test["test"]: test["tokens_per_second"] for test in alone}
+    return next(test["tokens_per_second"] for test in tests if test["test"] == "tg96")
+
+
+def speed(model):
+    alone = alone_tokens_per_second(model)
     half = len(CORES) // 2
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(folder, model, "--spread", "--parallel", "16")
         cluster.join("one", CORES[:half])
         cluster.wait_for("one")
         streams_together(cluster, 1, 8)
-        prompts = [f"{i} {PROMPT * 4}" for i in range(4)]
-        one = min(first_token_seconds(cluster, prompt) for prompt in prompts[:2])
+        prompts = [f"{i} {PROMPT * 8}" for i in range(6)]
+        one = min(first_token_seconds(cluster, prompt) for prompt in prompts[:3])
         cluster.join("two", CORES[half:2 * half])
         cluster.wait_for("one", "two")
         streams_together(cluster, 2, 8)
-        both = min(first_token_seconds(cluster, prompt) for prompt in prompts[2:])
-        two = max(rate(streams_together(cluster, 2, 96)) for _ in range(2))
+        both = min(first_token_seconds(cluster, prompt) for prompt in prompts[3:])
+        two = sorted(rate(streams_together(cluster, 2, 96)) for _ in range(3))[1]
         streams_together(cluster, 16, 8)
         before = cpu_seconds(cluster.processes[0])
         many = streams_together(cluster, 16, 64)
         spent = cpu_seconds(cluster.processes[0]) - before
         tokens = sum(len(s.times) for s in many)
+        layers = [stage["layers"] for stage in cluster.call("/cluster")["instances"][0]["stages"]]
         cluster.end()
-    print(f"one process, {len(CORES)} cores, 1 request: decode {alone['tg64']:.1f} tokens/s, prefill {alone['pp512']:.0f}")
-    print(f"two workers, {half} cores each, 2 requests: decode {two:.1f} tokens/s, {100 * two / alone['tg64']:.0f}%")
+    alone = (alone + alone_tokens_per_second(model)) / 2  # before and after: machines have moods
+    print(f"one process, {len(CORES)} cores, 1 request: decode {alone:.1f} tokens/s")
+    print(f"two workers, {half} cores each, layers {layers}, 2 requests: decode {two:.1f} tokens/s, {100 * two / alone:.0f}%")
     print(f"prefill, first token: one worker {one:.2f} s, two {both:.2f} s: {one / both:.2f} times")
     print(f"16 streams: {rate(many):.1f} tokens/s, the coordinator spends {1e6 * spent / tokens:.0f} us of CPU for each token")
 

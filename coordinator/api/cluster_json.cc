@@ -100,6 +100,7 @@ ordered_json WorkerJson(const Member& member, absl::Duration now) {
           {"disk_free_bytes", member.heartbeat.number > 0 ? member.heartbeat.disk_free_bytes
                                                           : member.hello.disk_free_bytes},
           {"load", member.heartbeat.load},
+          {"own_load", member.heartbeat.own_load},
           {"devices", std::move(devices)},
           {"links", std::move(links)}};
 }
