@@ -202,20 +202,19 @@ class CoordinatorProcess::Impl {
         logic_, planner_, *weights_);
     library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, *files_, logic_);
     api_ = std::make_unique<coordinator::HttpApi>(
-        coordinator::HttpApiOptions{.api_key = api_key_,
-                                    .admin_key = admin_key_,
-                                    .unix_time = [] { return absl::ToUnixSeconds(absl::Now()); },
-                                    .local_time = [] { return LocalTime(); },
-                                    .random = [this] { return random_(); },
-                                    .find_model =
-                                        [folder = options_.models_folder](const std::string& name) {
-                                          return FindModel({.model = name, .models_dir = folder});
-                                        },
-                                    .opened =
-                                        [this](const coordinator::ServedModel& model) {
-                                          weights_->AddManifest(model.manifest,
-                                                                model.manifest_bytes);
-                                        }},
+        coordinator::HttpApiOptions{
+            .access = {.api_key = api_key_, .admin_key = admin_key_, .open = options_.no_auth},
+            .unix_time = [] { return absl::ToUnixSeconds(absl::Now()); },
+            .local_time = [] { return LocalTime(); },
+            .random = [this] { return random_(); },
+            .find_model =
+                [folder = options_.models_folder](const std::string& name) {
+                  return FindModel({.model = name, .models_dir = folder});
+                },
+            .opened =
+                [this](const coordinator::ServedModel& model) {
+                  weights_->AddManifest(model.manifest, model.manifest_bytes);
+                }},
         *coordinator_, *library_, logic_, *thinking_);
     coordinator_->SetObserver([this] { OnChanged(); });
     POTLUCK_ASSIGN_OR_RETURN(const wire::TlsIdentity identity,

@@ -22,6 +22,7 @@ struct CoordinatorProcessOptions {
   std::string listen;             // "HOST:PORT" for workers
   std::string cache_folder, models_folder;
   bool needs_keys = false;  // ask for API keys from other machines
+  bool no_auth = false;     // ask nobody
   absl::Duration wait_for_workers = absl::Seconds(60);
 };
 

@@ -54,6 +54,7 @@ absl::StatusOr<CoordinatorProcessOptions> CoordinatorOptionsOf(const UpOptions& 
       options.worker.cache_folder.empty() ? DefaultCacheFolder() : options.worker.cache_folder;
   with.models_folder = options.models_dir;
   with.wait_for_workers = absl::Seconds(options.wait_seconds);
+  with.no_auth = options.no_auth;
   for (const std::string& address : with.http) {
     POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(address));
     if (!IsLoopback(at.host) && !options.no_auth) with.needs_keys = true;

@@ -23,29 +23,6 @@ constexpr size_t kMostAnswers = 4096;
 constexpr long kMostThoughts = 16;
 constexpr char kStopping[] = "this coordinator is being stopped: ask again when it is back";
 
-// In the same time for any two texts of one length.
-bool SameSecret(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (size_t i = 0; i < a.size(); ++i)
-    difference |=
-        static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
-  return difference == 0;
-}
-
-std::string_view KeyOf(const HttpRequest& request) {
-  constexpr std::string_view kBearer = "Bearer ";
-  const std::string_view authorization = request.Header("Authorization");
-  if (absl::StartsWithIgnoreCase(ToAbsl(authorization), ToAbsl(kBearer)))
-    return authorization.substr(kBearer.size());
-  return request.Header("api-key");
-}
-
-// Planning for any file says what files there are.
-bool IsCommand(const HttpRequest& request) {
-  return request.method != "GET" && request.path.starts_with("/cluster/");
-}
-
 // All but the model.
 absl::StatusOr<partition::InstanceWish> WishOf(const LoadRequest& request) {
   partition::InstanceWish wish;
@@ -91,7 +68,7 @@ const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
 
 void HttpApi::Handle(std::shared_ptr<HttpExchange> exchange) {
   const HttpRequest& request = exchange->request();
-  const absl::Status access = CheckAccess(request);
+  const absl::Status access = CheckAccess(options_.access, request);
   if (!access.ok()) {
     RespondError(*exchange, access);
     return;
@@ -113,21 +90,6 @@ void HttpApi::Handle(std::shared_ptr<HttpExchange> exchange) {
                               "there is nothing at ", Printable(request.path),
                               "; what there is: /v1/completions, /v1/chat/completions, /v1/models, "
                               "/health, /cluster")));
-}
-
-absl::Status HttpApi::CheckAccess(const HttpRequest& request) const {
-  if (request.loopback || request.path == "/health") return absl::OkStatus();
-  const std::string_view key = KeyOf(request);
-  const bool is_admin = !options_.admin_key.empty() && SameSecret(key, options_.admin_key);
-  if (is_admin) return absl::OkStatus();
-  if (IsCommand(request) && !options_.admin_key.empty()) {
-    return absl::PermissionDeniedError(
-        "this needs the admin key (Authorization: Bearer ADMIN_KEY), or the coordinator's own "
-        "machine");
-  }
-  if (options_.api_key.empty() || SameSecret(key, options_.api_key)) return absl::OkStatus();
-  return absl::UnauthenticatedError(key.empty() ? "an API key is needed (Authorization: Bearer KEY)"
-                                                : "this API key is unknown");
 }
 
 bool HttpApi::ready() const {

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/time/civil_time.h"
 #include "common/executor.h"
+#include "coordinator/api/http/access.h"
 #include "coordinator/api/http/completion_answer.h"
 #include "coordinator/api/http/http_server.h"
 #include "coordinator/api/http/load_request.h"
@@ -30,8 +31,7 @@
 namespace potluck::coordinator {
 
 struct HttpApiOptions {
-  // Asked for where a client is not on this machine; empty: nothing is asked for.
-  std::string api_key, admin_key;
+  AccessRules access;
   std::function<int64_t()> unix_time;
   std::function<absl::CivilSecond()> local_time;
   std::function<uint64_t()> random;
@@ -81,7 +81,6 @@ class HttpApi {
   using Route = void (HttpApi::*)(std::shared_ptr<HttpExchange>);
   static const std::map<std::string, Route>& Routes();
 
-  absl::Status CheckAccess(const HttpRequest& request) const;
   void Health(std::shared_ptr<HttpExchange> exchange);
   void Cluster(std::shared_ptr<HttpExchange> exchange);
   void Plans(std::shared_ptr<HttpExchange> exchange);

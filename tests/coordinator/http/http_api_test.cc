@@ -57,8 +57,7 @@ class HttpApiTest : public testing::Test {
  protected:
   void Start(const std::string& api_key, const std::string& admin_key) {
     api_ = std::make_unique<HttpApi>(
-        HttpApiOptions{.api_key = api_key,
-                       .admin_key = admin_key,
+        HttpApiOptions{.access = {.api_key = api_key, .admin_key = admin_key},
                        .unix_time = [this] { return unix_time_; },
                        .local_time = [] { return absl::CivilSecond(2025, 1, 1); },
                        .random = [] { return uint64_t{4}; },
@@ -71,6 +70,7 @@ class HttpApiTest : public testing::Test {
                              bool loopback = true) {
     HttpRequest request{.method = method,
                         .path = path.substr(0, path.find('?')),
+                        .headers = {{"Host", "localhost:7070"}},
                         .body = body,
                         .loopback = loopback};
     if (path.find('?') != path.npos) request.query = path.substr(path.find('?') + 1);
