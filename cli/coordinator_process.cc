@@ -240,7 +240,8 @@ class CoordinatorProcess::Impl {
     http.addresses = options_.http;
     POTLUCK_ASSIGN_OR_RETURN(
         http_, coordinator::HttpServer::Start(
-                   http, logic_, [this](auto exchange) { api_->Handle(std::move(exchange)); }));
+                   http, logic_, [this](const auto& request) { return api_->Refusal(request); },
+                   [this](auto exchange) { api_->Handle(std::move(exchange)); }));
     http_addresses_ = http_->addresses();
     return absl::OkStatus();
   }

@@ -66,13 +66,14 @@ const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
   return routes;
 }
 
+std::optional<HttpReply> HttpApi::Refusal(const HttpRequest& request) const {
+  const absl::Status access = CheckAccess(options_.access, request);
+  if (access.ok()) return std::nullopt;
+  return ErrorReply(access);
+}
+
 void HttpApi::Handle(std::shared_ptr<HttpExchange> exchange) {
   const HttpRequest& request = exchange->request();
-  const absl::Status access = CheckAccess(options_.access, request);
-  if (!access.ok()) {
-    RespondError(*exchange, access);
-    return;
-  }
   const auto route = Routes().find(absl::StrCat(request.method, " ", request.path));
   if (route != Routes().end()) {
     (this->*route->second)(std::move(exchange));

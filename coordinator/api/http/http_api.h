@@ -15,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,8 @@ class HttpApi {
           Executor& executor, Executor& thinking);
   ~HttpApi();
 
+  // What a request that may not be made is answered; to be asked before Handle. Thread-safe.
+  std::optional<HttpReply> Refusal(const HttpRequest& request) const;
   void Handle(std::shared_ptr<HttpExchange> exchange);
   // Also for a program's own start. Tells `done` when it is known and its workers are being asked,
   // or why it cannot be. `previous`: where it ran in an earlier life of this coordinator.

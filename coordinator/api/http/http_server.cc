@@ -63,11 +63,12 @@ class Exchange;
 
 // What outlives the server where an answer is still held: the sockets need their io_context.
 struct Shared {
-  explicit Shared(const HttpServerOptions& o, Executor& e, HttpServer::Handler h)
-      : options(o), executor(e), handler(std::move(h)) {}
+  Shared(const HttpServerOptions& o, Executor& e, HttpServer::Gate g, HttpServer::Handler h)
+      : options(o), executor(e), gate(std::move(g)), handler(std::move(h)) {}
   asio::io_context io{1};
   const HttpServerOptions options;
   Executor& executor;
+  const HttpServer::Gate gate;
   const HttpServer::Handler handler;
   std::atomic<int> connections = 0;
 
@@ -108,13 +109,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
         stream_, buffer_, *parser_,
         [self = shared_from_this()](error_code error, size_t) { self->OnHeader(error); });
   }
-  void Refuse(int status, std::string_view text) {
-    keep_alive_ = false;
-    exchange_.reset();
-    Enqueue(absl::StrCat(
-        Head(status, kPlainText, {}, absl::StrCat("Content-Length: ", text.size(), "\r\n"), false),
-        ToAbsl(text)));
-    FinishAnswer();
+  void Refuse(int status, std::string text) {
+    Refuse({status, std::string(kPlainText), std::move(text), {}});
   }
 
   void Enqueue(std::string bytes) {
@@ -142,12 +138,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool keep_alive() const { return keep_alive_; }
 
  private:
+  // The last answer of this connection.
+  void Refuse(const HttpReply& reply);
   void OnHeader(error_code error);
   void ReadBody();
   void OnRequest(error_code error);
   // Whether reading a request failed; says so where the client may still listen.
   bool Failed(error_code error);
-  HttpRequest TakeRequest();
+  HttpRequest TakeHeader() const;
   void WatchForClose();
   void OnReadable(error_code error);
   void WriteNext();
@@ -160,6 +158,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
+  HttpRequest request_;  // that is coming in
   std::string peer_;
   bool loopback_ = false;
   bool keep_alive_ = false;
@@ -298,8 +297,18 @@ bool Connection::Failed(error_code error) {
   return true;
 }
 
+void Connection::Refuse(const HttpReply& reply) {
+  keep_alive_ = false;
+  exchange_.reset();
+  const std::string length = absl::StrCat("Content-Length: ", reply.body.size(), "\r\n");
+  Enqueue(Head(reply.status, reply.content_type, reply.headers, length, false) + reply.body);
+  FinishAnswer();
+}
+
 void Connection::OnHeader(error_code error) {
   if (Failed(error)) return;
+  request_ = TakeHeader();
+  if (const std::optional<HttpReply> refusal = shared_->gate(request_)) return Refuse(*refusal);
   if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return ReadBody();
   asio::async_write(stream_, asio::buffer(kContinue),
                     [self = shared_from_this()](error_code failed, size_t) {
@@ -313,8 +322,8 @@ void Connection::ReadBody() {
       [self = shared_from_this()](error_code error, size_t) { self->OnRequest(error); });
 }
 
-HttpRequest Connection::TakeRequest() {
-  auto& message = parser_->get();
+HttpRequest Connection::TakeHeader() const {
+  const auto& message = parser_->get();
   HttpRequest request;
   request.method = std::string(message.method_string());
   const std::string target(message.target());
@@ -324,7 +333,6 @@ HttpRequest Connection::TakeRequest() {
   for (const auto& field : message) {
     request.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
   }
-  request.body = std::move(message.body());
   request.peer = peer_;
   request.loopback = loopback_;
   return request;
@@ -336,7 +344,8 @@ void Connection::OnRequest(error_code error) {
   const bool is_http_1_1 = parser_->get().version() >= 11;
   keep_alive_ = is_http_1_1 && parser_->get().keep_alive();
   answered_ = false;
-  auto exchange = std::make_shared<Exchange>(shared_from_this(), TakeRequest(), is_http_1_1);
+  request_.body = std::move(parser_->get().body());
+  auto exchange = std::make_shared<Exchange>(shared_from_this(), std::move(request_), is_http_1_1);
   exchange_ = exchange;
   WatchForClose();
   shared_->executor.Post([shared = shared_, exchange = std::move(exchange)]() mutable {
@@ -405,8 +414,8 @@ void Connection::DiscardInput() {
 
 class BeastServer final : public HttpServer {
  public:
-  BeastServer(const HttpServerOptions& options, Executor& executor, Handler handler)
-      : shared_(std::make_shared<Shared>(options, executor, std::move(handler))) {}
+  BeastServer(const HttpServerOptions& options, Executor& executor, Gate gate, Handler handler)
+      : shared_(std::make_shared<Shared>(options, executor, std::move(gate), std::move(handler))) {}
 
   ~BeastServer() override {
     // With every socket closed, the last after kLinger, the io thread has nothing left to do and
@@ -510,8 +519,10 @@ std::string_view HttpRequest::Header(std::string_view name) const {
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& options,
-                                                              Executor& executor, Handler handler) {
-  auto server = std::make_unique<BeastServer>(options, executor, std::move(handler));
+                                                              Executor& executor, Gate gate,
+                                                              Handler handler) {
+  auto server =
+      std::make_unique<BeastServer>(options, executor, std::move(gate), std::move(handler));
   for (const std::string& address : options.addresses) {
     POTLUCK_RETURN_IF_ERROR(server->Listen(address));
   }

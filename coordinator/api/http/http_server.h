@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +36,12 @@ struct HttpRequest {
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+struct HttpReply {
+  int status = 200;
+  std::string content_type, body;
+  HttpHeaders headers;
+};
 
 // The answer to one request: whole, or as a stream. Thread-safe; may be kept as long as it is
 // useful. An exchange that is dropped without an answer answers 500.
@@ -73,12 +80,16 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
+  // Asked as soon as a request's header is in, on the server's own thread and without the body:
+  // what it answers ends the connection, and the body is not read.
+  using Gate = std::function<std::optional<HttpReply>(const HttpRequest&)>;
   using Handler = std::function<void(std::shared_ptr<HttpExchange>)>;
 
   // InvalidArgument for an address that is none, AlreadyExists for a port that is taken (with what
   // to do), PermissionDenied. The executor must outlive the server.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpServerOptions& options,
-                                                           Executor& executor, Handler handler);
+                                                           Executor& executor, Gate gate,
+                                                           Handler handler);
   // Closes everything and waits for the thread. Answers that are whole are sent first, to clients
   // that read them within two seconds.
   virtual ~HttpServer() = default;

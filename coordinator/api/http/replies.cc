@@ -51,12 +51,17 @@ ordered_json ErrorJson(const absl::Status& status) {
   return {{"error", {{"message", std::string(status.message())}, {"type", type}, {"code", code}}}};
 }
 
+HttpReply ErrorReply(const absl::Status& status) {
+  HttpReply reply{HttpStatusOf(status), kJsonType, Dump(ErrorJson(status)) + "\n", {}};
+  if (reply.status == 429 || reply.status == 503) reply.headers.emplace_back("Retry-After", "5");
+  if (reply.status == 401) reply.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return reply;
+}
+
 void RespondError(HttpExchange& exchange, const absl::Status& status) {
-  const int code = HttpStatusOf(status);
-  HttpHeaders headers;
-  if (code == 429 || code == 503) headers.emplace_back("Retry-After", "5");
-  if (code == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
-  exchange.Respond(code, kJsonType, Dump(ErrorJson(status)) + "\n", std::move(headers));
+  HttpReply reply = ErrorReply(status);
+  exchange.Respond(reply.status, reply.content_type, std::move(reply.body),
+                   std::move(reply.headers));
 }
 
 }  // namespace potluck::coordinator

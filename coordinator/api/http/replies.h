@@ -20,6 +20,7 @@ int HttpStatusOf(const absl::Status& status);
 // {"error": {"message", "type", "code"}}
 nlohmann::ordered_json ErrorJson(const absl::Status& status);
 // With Retry-After where trying again may help.
+HttpReply ErrorReply(const absl::Status& status);
 void RespondError(HttpExchange& exchange, const absl::Status& status);
 
 }  // namespace potluck::coordinator

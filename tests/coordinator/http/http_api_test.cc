@@ -76,6 +76,10 @@ class HttpApiTest : public testing::Test {
     if (path.find('?') != path.npos) request.query = path.substr(path.find('?') + 1);
     if (!key.empty()) request.headers.emplace_back("Authorization", "Bearer " + key);
     auto reply = std::make_shared<Reply>();
+    if (const auto refusal = api_->Refusal(request)) {
+      *reply = {refusal->status, refusal->body, refusal->headers};
+      return reply;
+    }
     api_->Handle(std::make_shared<KeptExchange>(std::move(request), reply));
     return reply;
   }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -74,7 +75,7 @@ class HttpServerTest : public testing::Test {
  protected:
   void Start(HttpServer::Handler handler, HttpServerOptions options = {}) {
     options.addresses = {"127.0.0.1:0"};
-    auto server = HttpServer::Start(options, executor_, std::move(handler));
+    auto server = HttpServer::Start(options, executor_, gate_, std::move(handler));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     address_ = server_->addresses().front();
@@ -87,6 +88,7 @@ class HttpServerTest : public testing::Test {
                       {{"X-Answer", "yes"}});
   }
 
+  HttpServer::Gate gate_ = [](const HttpRequest&) { return std::nullopt; };
   ThreadExecutor executor_;
   std::unique_ptr<HttpServer> server_;
   std::string address_;
@@ -210,6 +212,26 @@ TEST_F(HttpServerTest, SaysContinueWhereItIsAwaited) {
   EXPECT_THAT(client.ReadUntil(" hi"), StartsWith("HTTP/1.1 200 OK"));
 }
 
+TEST_F(HttpServerTest, WhoMayNotAskIsToldSoBeforeTheBody) {
+  gate_ = [](const HttpRequest& request) -> std::optional<HttpReply> {
+    if (request.Header("Key") == "good") return std::nullopt;
+    return HttpReply{401, "text/plain", absl::StrCat("not ", request.path), {{"X-Why", "key"}}};
+  };
+  Start(Echo);
+  // The body never comes, whether the client sends it unasked or waits to be told to go on.
+  for (const char* expect : {"", "Expect: 100-continue\r\n"}) {
+    RawClient client(address_);
+    client.Send(absl::StrCat("POST /door HTTP/1.1\r\nHost: x\r\nKey: bad\r\n", expect,
+                             "Content-Length: 1000000\r\n\r\n"));
+    EXPECT_THAT(client.ReadAll(),
+                testing::AllOf(StartsWith("HTTP/1.1 401 "), HasSubstr("\r\nX-Why: key\r\n"),
+                               HasSubstr("\r\nConnection: close\r\n"), EndsWith("not /door")));
+  }
+  RawClient client(address_);
+  client.Send("POST /door HTTP/1.1\r\nHost: x\r\nKey: good\r\nContent-Length: 2\r\n\r\nhi");
+  EXPECT_THAT(client.ReadUntil(" hi"), StartsWith("HTTP/1.1 200 OK"));
+}
+
 TEST_F(HttpServerTest, RefusesWhatIsNoRequestOrTooLong) {
   Start(Echo, {.max_header_bytes = 1024, .max_body_bytes = 1000});
   for (const auto& [bytes, status] : std::vector<std::pair<std::string, std::string>>{
@@ -294,10 +316,10 @@ TEST_F(HttpServerTest, WhatWasAnsweredArrivesThoughTheServerEnds) {
 
 TEST_F(HttpServerTest, SaysWhyItCannotListen) {
   Start(Echo);
-  const auto taken = HttpServer::Start({.addresses = {address_}}, executor_, Echo);
+  const auto taken = HttpServer::Start({.addresses = {address_}}, executor_, gate_, Echo);
   EXPECT_EQ(taken.status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(std::string(taken.status().message()), HasSubstr("--http"));
-  const auto nonsense = HttpServer::Start({.addresses = {"nowhere"}}, executor_, Echo);
+  const auto nonsense = HttpServer::Start({.addresses = {"nowhere"}}, executor_, gate_, Echo);
   EXPECT_EQ(nonsense.status().code(), absl::StatusCode::kInvalidArgument);
 }
 
