@@ -77,9 +77,8 @@ class CoordinatorProcess::Impl {
         random_(std::random_device()()) {}
 
   ~Impl() {
-    // What they still read and think of is told to nobody.
+    // What it still reads is told to nobody.
     files_.reset();
-    thinking_.reset();
     logic_.RunAndWait([this] {
       renewal_.reset();
       http_.reset();
@@ -215,7 +214,8 @@ class CoordinatorProcess::Impl {
                 [this](const coordinator::ServedModel& model) {
                   weights_->AddManifest(model.manifest, model.manifest_bytes);
                 }},
-        *coordinator_, *library_, logic_, *thinking_);
+        *coordinator_, *library_, logic_,
+        coordinator::HttpApi::Elsewhere{.thinking = thinking_, .reading = reading_});
     coordinator_->SetObserver([this] { OnChanged(); });
     POTLUCK_ASSIGN_OR_RETURN(const wire::TlsIdentity identity,
                              authority_->MakeCoordinatorIdentity(absl::Now()));
@@ -277,7 +277,7 @@ class CoordinatorProcess::Impl {
   bool was_ready_ = false;
   ThreadExecutor logic_, planner_;
   std::unique_ptr<ThreadExecutor> files_ = std::make_unique<ThreadExecutor>();
-  std::unique_ptr<ThreadExecutor> thinking_ = std::make_unique<ThreadExecutor>();
+  ThreadExecutor thinking_, reading_;  // end before the logic: their tasks post to it
   std::unique_ptr<wire::WeightsServer> weights_;
   std::unique_ptr<coordinator::Coordinator> coordinator_;
   std::unique_ptr<coordinator::ModelLibrary> library_;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 
 namespace potluck::model {
@@ -42,8 +43,23 @@ absl::StatusOr<TextCodec> TextCodec::Create(const ModelFile& file) {
   return codec;
 }
 
+absl::Status TextCodec::CheckLength(size_t text_bytes, int64_t context_length) const {
+  const auto fewest = static_cast<int64_t>(tokenizer_->FewestIds(text_bytes));
+  if (fewest < context_length) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the prompt has at least ", fewest,
+                                                 " tokens, but the context holds ", context_length,
+                                                 " with the answer: shorten the prompt"));
+}
+
+absl::StatusOr<std::vector<TokenId>> TextCodec::EncodeText(std::string_view text,
+                                                           int64_t context_length) const {
+  POTLUCK_RETURN_IF_ERROR(CheckLength(text.size(), context_length));
+  return tokenizer_->Encode(text);
+}
+
 absl::StatusOr<std::vector<TokenId>> TextCodec::EncodeChat(const nlohmann::ordered_json& messages,
-                                                           absl::CivilSecond now) const {
+                                                           absl::CivilSecond now,
+                                                           int64_t context_length) const {
   POTLUCK_RETURN_IF_ERROR(chat_template_.status());
   POTLUCK_ASSIGN_OR_RETURN(
       const TextSpans text,
@@ -52,6 +68,9 @@ absl::StatusOr<std::vector<TokenId>> TextCodec::EncodeChat(const nlohmann::order
                               .bos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->bos()),
                               .eos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->eos()),
                               .now = now}));
+  size_t text_bytes = 0;
+  for (const TextSpan& span : text) text_bytes += span.text.size();
+  POTLUCK_RETURN_IF_ERROR(CheckLength(text_bytes, context_length));
   POTLUCK_ASSIGN_OR_RETURN(std::vector<TokenId> ids,
                            tokenizer_->Encode(text, {.add_special = false}));
   // Most templates write BOS themselves; where one doesn't, the vocabulary's own rule holds.

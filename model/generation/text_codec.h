@@ -2,6 +2,8 @@
 // makers recommend. It needs no weights, so a coordinator has it for every model it serves.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -20,6 +22,8 @@ namespace potluck::model {
 // Thread-safe after construction.
 class TextCodec {
  public:
+  static constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
   // Errors name the file and what is wrong with its vocabulary. A chat template that cannot be read
   // is an error of EncodeChat alone.
   static absl::StatusOr<TextCodec> Create(const ModelFile& file);
@@ -30,12 +34,14 @@ class TextCodec {
   // A conversation as the model was trained to read it, up to where its answer begins. Without a
   // template of its own: ChatML. `messages`: [{"role": "user", "content": "..."}, ...]. `now`: what
   // the template may print.
+  // `context_length`: what is as long as that whatever it says is InvalidArgument, before time is
+  // spent on encoding it; anything else is encoded, longer or not.
   absl::StatusOr<std::vector<TokenId>> EncodeChat(const nlohmann::ordered_json& messages,
-                                                  absl::CivilSecond now) const;
+                                                  absl::CivilSecond now,
+                                                  int64_t context_length = kNoLimit) const;
   // Plain text to be continued.
-  absl::StatusOr<std::vector<TokenId>> EncodeText(std::string_view text) const {
-    return tokenizer_->Encode(text);
-  }
+  absl::StatusOr<std::vector<TokenId>> EncodeText(std::string_view text,
+                                                  int64_t context_length = kNoLimit) const;
 
   // The makers' recommendations over our own defaults.
   const SamplingParams& default_sampling() const { return default_sampling_; }
@@ -46,6 +52,7 @@ class TextCodec {
 
  private:
   TextCodec() = default;
+  absl::Status CheckLength(size_t text_bytes, int64_t context_length) const;
 
   std::unique_ptr<Tokenizer> tokenizer_;
   bool has_chat_template_ = false;

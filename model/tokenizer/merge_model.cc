@@ -165,6 +165,10 @@ void MergeModel::NoteCandidate(std::string_view word, int32_t left, int32_t righ
   std::push_heap(scratch.heap.begin(), scratch.heap.end(), Worse);
 }
 
+bool MergeModel::has_all_bytes() const {
+  return std::ranges::find(options_.byte_tokens, -1) == options_.byte_tokens.end();
+}
+
 void MergeModel::AppendIds(std::string_view text, int32_t symbol, size_t first,
                            std::vector<TokenId>& ids) const {
   if (symbol >= 0 && tokens_[symbol] >= 0) return ids.push_back(tokens_[symbol]);

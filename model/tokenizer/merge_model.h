@@ -60,6 +60,9 @@ class MergeModel {
   // Appends the ids of `piece`, below 2 GiB of any bytes. Cost: O(n log n).
   void Encode(std::string_view piece, Scratch& scratch, std::vector<TokenId>& ids) const;
 
+  // Every byte has a token, so that nothing is dropped or becomes an unknown token.
+  bool has_all_bytes() const;
+
  private:
   struct Merge {
     int32_t rank, result;

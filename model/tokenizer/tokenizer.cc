@@ -25,6 +25,9 @@ namespace {
 
 constexpr std::string_view kMetaspace = "\u2581";
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
+// UTF-8 in one of Unicode's normal forms is at most so many times shorter: a letter of four bytes
+// may become one of ASCII. Source: Unicode Standard Annex 15.
+constexpr size_t kMostUnicodeShrinks = 4;
 
 std::string WithSpaces(std::string_view text) {
   return absl::StrReplaceAll(ToAbsl(text), {{ToAbsl(kMetaspace), " "}});
@@ -224,12 +227,39 @@ MergeModel MakeModel(const Vocabulary& vocabulary, const Plan& plan,
   return MergeModel(options, texts, scores, merges);
 }
 
+// Of a text as given, that become one token; 0 where there is no saying.
+size_t MostBytesPerToken(const Vocabulary& vocabulary, const Plan& plan, const MergeModel& model) {
+  size_t shrinks = 1;
+  for (const NormalizerStep& step : plan.normalizers) {
+    if (step.kind == NormalizerStep::Kind::kPrepend) continue;
+    if (step.kind != NormalizerStep::Kind::kReplace) {
+      shrinks = kMostUnicodeShrinks;
+    } else if (step.pattern != " " || step.content.empty()) {
+      return 0;
+    }
+  }
+  const bool removes = std::ranges::any_of(plan.pre_tokenizers, [](const PreTokenizerStep& step) {
+    return step.behavior == SplitBehavior::kRemoved;
+  });
+  if (removes || !model.has_all_bytes()) return 0;
+  size_t longest = 1;
+  for (const VocabularyToken& token : vocabulary.tokens) {
+    if (token.lstrip || token.rstrip) return 0;
+    // As it is spelled: a text may have U+2581 itself.
+    const bool letters =
+        plan.bytes && !IsTextless(token.type) && token.type != TokenType::kUserDefined;
+    longest = std::max(longest, letters ? BytesOf(token, plan).size() : token.text.size());
+  }
+  return longest * shrinks;
+}
+
 }  // namespace
 
 struct Tokenizer::Parts {
   Vocabulary vocabulary;
   std::vector<std::string> warnings;
   bool space_prefix = false;
+  size_t most_bytes_per_token = 0;  // 0: there is no saying
   std::vector<std::string> token_bytes;
   absl::flat_hash_map<absl::string_view, TokenId> by_text;
   std::vector<TokenId> before_text, after_text;
@@ -315,6 +345,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Create(Vocabulary vocabula
                            TextPipeline::Create(plan.normalizers, plan.pre_tokenizers));
   parts->pipeline.emplace(std::move(pipeline));
   parts->model.emplace(MakeModel(v, plan, parts->warnings));
+  parts->most_bytes_per_token = MostBytesPerToken(v, plan, *parts->model);
   for (size_t id = 0; id < v.tokens.size(); ++id) {
     parts->token_bytes.push_back(BytesOf(v.tokens[id], plan));
     parts->by_text.try_emplace(v.tokens[id].text, static_cast<TokenId>(id));
@@ -401,6 +432,10 @@ absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(const TextSpans& spans,
     }
   }
   return parts_->Encode(text, trusted, options.add_special);
+}
+
+size_t Tokenizer::FewestIds(size_t text_bytes) const {
+  return parts_->most_bytes_per_token == 0 ? 0 : text_bytes / parts_->most_bytes_per_token;
 }
 
 std::string Tokenizer::Decode(std::span<const TokenId> ids, const DecodeOptions& options) const {

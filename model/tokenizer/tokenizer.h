@@ -71,6 +71,10 @@ class Tokenizer {
   absl::StatusOr<std::vector<TokenId>> Encode(const TextSpans& spans,
                                               const EncodeOptions& options = {}) const;
 
+  // A text of so many bytes has at least as many ids, whatever it says; 0 where the vocabulary may
+  // leave parts of a text out. At once, where Encode takes its time.
+  size_t FewestIds(size_t text_bytes) const;
+
   // The exact bytes, which need not be UTF-8 (StreamDecoder gives text). Ids outside the vocabulary
   // give nothing. Decode(Encode(x)) == x for any bytes x in byte-level BPE without normaliser; for
   // any x without U+2581 and added tokens in SentencePiece vocabularies, of which some put a space

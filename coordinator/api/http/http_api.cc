@@ -39,12 +39,12 @@ absl::StatusOr<partition::InstanceWish> WishOf(const LoadRequest& request) {
 }  // namespace
 
 HttpApi::HttpApi(HttpApiOptions options, Coordinator& coordinator, ModelLibrary& library,
-                 Executor& executor, Executor& thinking)
+                 Executor& executor, Elsewhere elsewhere)
     : options_(std::move(options)),
       coordinator_(coordinator),
       library_(library),
       executor_(executor),
-      thinking_(thinking) {}
+      elsewhere_(elsewhere) {}
 
 HttpApi::~HttpApi() = default;
 
@@ -146,7 +146,7 @@ void HttpApi::Think(HttpExchange& exchange, Executor::Task task) {
     return RespondError(exchange, absl::ResourceExhaustedError(
                                       "too many plans are being made already: try again later"));
   }
-  thinking_.Post([thought = thoughts_, run = std::move(task)]() mutable { run(); });
+  elsewhere_.thinking.Post([thought = thoughts_, run = std::move(task)]() mutable { run(); });
 }
 
 void HttpApi::Models(std::shared_ptr<HttpExchange> exchange) {
@@ -199,36 +199,71 @@ absl::StatusOr<HttpApi::Served> HttpApi::ModelNamed(const std::string& name) con
                                                 " here, but ", absl::StrJoin(names, ", ")));
 }
 
-absl::StatusOr<SequenceRequest> HttpApi::Encode(const CompletionRequest& asked,
-                                                const ServedModel& model) const {
-  SequenceRequest request;
-  if (const auto* text = std::get_if<std::string>(&asked.prompt)) {
-    POTLUCK_ASSIGN_OR_RETURN(request.prompt, model.text.EncodeText(*text));
-  } else if (const auto* messages = std::get_if<ordered_json>(&asked.prompt)) {
-    POTLUCK_ASSIGN_OR_RETURN(request.prompt,
-                             model.text.EncodeChat(*messages, options_.local_time()));
-  } else {
-    request.prompt = std::get<std::vector<model::TokenId>>(asked.prompt);
+// Before the first plan all that the model could have.
+int64_t HttpApi::ContextLength(const Served& served) const {
+  for (const Instance* instance : coordinator_.instances()) {
+    if (instance->model().id == served.instance && instance->pipeline() != nullptr)
+      return instance->pipeline()->plan.context_length;
   }
-  request.sampling = asked.sampling.Over(model.text.default_sampling(), options_.random());
-  request.max_tokens = asked.max_tokens;
-  if (!asked.ignore_eos) request.end_tokens = model.end_tokens;
-  request.top_logprobs = asked.top_logprobs;
-  return request;
+  return served.model->shape.context_length;
+}
+
+template <typename Work, typename Then>
+void HttpApi::Read(std::shared_ptr<HttpExchange> exchange, Work work, Then then) {
+  elsewhere_.reading.Post([exchange = std::move(exchange), work = std::move(work),
+                           then = std::move(then), alive = std::weak_ptr(alive_),
+                           &executor = executor_]() mutable {
+    if (exchange->gone()) return;
+    auto result = work();
+    if (!result.ok()) return RespondError(*exchange, result.status());
+    executor.Post([then = std::move(then), result = *std::move(result), alive]() mutable {
+      if (!alive.expired()) then(std::move(result));
+    });
+  });
 }
 
 void HttpApi::Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind kind) {
   if (stopping_) return RespondError(*exchange, absl::UnavailableError(kStopping));
-  auto asked = ParseCompletionRequest(exchange->request().body, kind);
-  if (!asked.ok()) return RespondError(*exchange, asked.status());
-  auto served = ModelNamed(asked->model);
+  Read(
+      exchange, [exchange, kind] { return ParseCompletionRequest(exchange->request().body, kind); },
+      [this, exchange, kind](CompletionRequest asked) {
+        Encode(exchange, kind, std::move(asked));
+      });
+}
+
+void HttpApi::Encode(std::shared_ptr<HttpExchange> exchange, CompletionKind kind,
+                     CompletionRequest asked) {
+  auto served = ModelNamed(asked.model);
   if (!served.ok()) return RespondError(*exchange, served.status());
-  auto request = Encode(*asked, *served->model);
-  if (!request.ok()) return RespondError(*exchange, request.status());
+  const auto request = std::make_shared<CompletionRequest>(std::move(asked));
+  Read(
+      exchange,
+      [request, to = served->model, context_length = ContextLength(*served),
+       now = options_.local_time()]() -> absl::StatusOr<std::vector<model::TokenId>> {
+        if (const auto* text = std::get_if<std::string>(&request->prompt))
+          return to->text.EncodeText(*text, context_length);
+        if (const auto* messages = std::get_if<ordered_json>(&request->prompt))
+          return to->text.EncodeChat(*messages, now, context_length);
+        return std::get<std::vector<model::TokenId>>(request->prompt);
+      },
+      [this, exchange, kind, request, served = *served](std::vector<model::TokenId> prompt) {
+        Submit(exchange, kind, std::move(*request), served, std::move(prompt));
+      });
+}
+
+void HttpApi::Submit(std::shared_ptr<HttpExchange> exchange, CompletionKind kind,
+                     CompletionRequest asked, Served served, std::vector<model::TokenId> prompt) {
+  if (stopping_) return RespondError(*exchange, absl::UnavailableError(kStopping));
   if (answers_.size() >= kMostAnswers) {
     return RespondError(*exchange,
                         absl::ResourceExhaustedError("too many requests wait here already"));
   }
+  SequenceRequest request;
+  request.prompt = std::move(prompt);
+  request.sampling = asked.sampling.Over(served.model->text.default_sampling(), options_.random());
+  request.max_tokens = asked.max_tokens;
+  if (!asked.ignore_eos) request.end_tokens = served.model->end_tokens;
+  request.top_logprobs = asked.top_logprobs;
   const uint64_t number = next_answer_++;
   AnswerHead head{.kind = kind, .created = options_.unix_time()};
   head.id = absl::StrCat(kind == CompletionKind::kChat ? "chatcmpl-" : "cmpl-",
@@ -242,11 +277,11 @@ void HttpApi::Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind ki
     });
   };
   auto answer =
-      std::make_unique<CompletionAnswer>(std::move(head), *std::move(asked), served->model,
+      std::make_unique<CompletionAnswer>(std::move(head), std::move(asked), served.model,
                                          std::move(exchange), coordinator_, executor_, ended);
   CompletionAnswer& started = *answer;
   answers_.emplace(number, std::move(answer));
-  started.Start(served->instance, *std::move(request));
+  started.Start(served.instance, std::move(request));
 }
 
 size_t HttpApi::StopTaking(std::function<void()> ended) {

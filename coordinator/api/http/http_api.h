@@ -45,10 +45,14 @@ struct HttpApiOptions {
 // Single-threaded: lives on the coordinator's executor.
 class HttpApi {
  public:
-  // All must outlive the object. `thinking` is where plans are made that somebody only wants to
-  // know.
+  // Where what takes long is done, so that no token and no heartbeat waits for it.
+  struct Elsewhere {
+    Executor& thinking;  // plans that somebody only wants to know
+    Executor& reading;   // requests for answers, and the encoding of their texts
+  };
+  // All must outlive the object.
   HttpApi(HttpApiOptions options, Coordinator& coordinator, ModelLibrary& library,
-          Executor& executor, Executor& thinking);
+          Executor& executor, Elsewhere elsewhere);
   ~HttpApi();
 
   // What a request that may not be made is answered; to be asked before Handle. Thread-safe.
@@ -97,10 +101,18 @@ class HttpApi {
   void Pause(std::shared_ptr<HttpExchange> exchange);
   void Resume(std::shared_ptr<HttpExchange> exchange);
 
+  // A request for an answer is read, its text is encoded for the model that it names, and it is
+  // submitted; the first two elsewhere.
   void Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind kind);
+  void Encode(std::shared_ptr<HttpExchange> exchange, CompletionKind kind, CompletionRequest asked);
+  void Submit(std::shared_ptr<HttpExchange> exchange, CompletionKind kind, CompletionRequest asked,
+              Served served, std::vector<model::TokenId> prompt);
+  // Runs `work` elsewhere and hands on what it returns here, unless the client has gone by then;
+  // an error is the answer.
+  template <typename Work, typename Then>
+  void Read(std::shared_ptr<HttpExchange> exchange, Work work, Then then);
   absl::StatusOr<Served> ModelNamed(const std::string& name) const;
-  absl::StatusOr<SequenceRequest> Encode(const CompletionRequest& asked,
-                                         const ServedModel& model) const;
+  int64_t ContextLength(const Served& served) const;
   absl::StatusOr<wire::WorkerId> WorkerNamed(const HttpRequest& request) const;
   // On the planner's thread, unless too much waits for it.
   void Think(HttpExchange& exchange, Executor::Task task);
@@ -111,7 +123,7 @@ class HttpApi {
   Coordinator& coordinator_;
   ModelLibrary& library_;
   Executor& executor_;
-  Executor& thinking_;
+  const Elsewhere elsewhere_;
   const std::shared_ptr<bool> thoughts_ = std::make_shared<bool>();  // each has a copy
   std::map<model::InstanceId, Served> served_;
   int num_opening_ = 0;

@@ -222,6 +222,10 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
     MutexLock lock(mutex_);
     drained_ = std::make_shared<absl::AnyInvocable<void()>>(std::move(drained));
   }
+  bool gone() const override {
+    MutexLock lock(mutex_);
+    return is_gone_;
+  }
   void OnGone(absl::AnyInvocable<void()> gone) override {
     {
       MutexLock lock(mutex_);
@@ -276,7 +280,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
   const bool keep_alive_;
   std::atomic<State> state_ = State::kOpen;
   std::atomic<size_t> queued_bytes_ = 0;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   bool is_gone_ ABSL_GUARDED_BY(mutex_) = false;
   absl::AnyInvocable<void()> gone_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<absl::AnyInvocable<void()>> drained_ ABSL_GUARDED_BY(mutex_);

@@ -63,6 +63,8 @@ class HttpExchange {
   virtual size_t queued_bytes() const = 0;
   // Called in a task of the executor whenever the queue has become empty.
   virtual void OnDrained(absl::AnyInvocable<void()> drained) = 0;
+  // Whether the client went before the answer has ended.
+  virtual bool gone() const = 0;
   // Called in a task of the executor, once, if the client goes before the answer has ended.
   virtual void OnGone(absl::AnyInvocable<void()> gone) = 0;
 };

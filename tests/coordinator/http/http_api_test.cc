@@ -1,5 +1,5 @@
 // The endpoints, without sockets: who may ask for what, a coordinator that is being stopped, plans
-// that nobody has thought about yet.
+// that nobody has thought about yet, requests that nobody has read yet.
 #include "coordinator/api/http/http_api.h"
 
 #include <gmock/gmock.h>
@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct Reply {
   int status = 0;  // 0: none yet
   std::string body;
   HttpHeaders headers;
+  bool gone = false;  // the client
 };
 
 // Keeps the whole answer; nothing here streams.
@@ -32,12 +34,13 @@ class KeptExchange final : public HttpExchange {
       : request_(std::move(request)), reply_(std::move(reply)) {}
   const HttpRequest& request() const override { return request_; }
   void Respond(int status, std::string_view, std::string body, HttpHeaders headers) override {
-    *reply_ = {status, std::move(body), std::move(headers)};
+    *reply_ = {status, std::move(body), std::move(headers), reply_->gone};
   }
   void BeginStream(int status, std::string_view, HttpHeaders) override { reply_->status = status; }
   void Write(std::string bytes) override { reply_->body += bytes; }
   void End() override {}
   size_t queued_bytes() const override { return 0; }
+  bool gone() const override { return reply_->gone; }
   void OnDrained(absl::AnyInvocable<void()>) override {}
   void OnGone(absl::AnyInvocable<void()>) override {}
 
@@ -63,7 +66,7 @@ class HttpApiTest : public testing::Test {
                        .random = [] { return uint64_t{4}; },
                        .find_model = [](const std::string& name) { return name; },
                        .opened = {}},
-        coordinator_, library_, *logic_, *thinking_);
+        coordinator_, library_, *logic_, HttpApi::Elsewhere{*thinking_, *reading_});
   }
   std::shared_ptr<Reply> Ask(const std::string& method, const std::string& path,
                              const std::string& body = "", const std::string& key = "",
@@ -77,7 +80,7 @@ class HttpApiTest : public testing::Test {
     if (!key.empty()) request.headers.emplace_back("Authorization", "Bearer " + key);
     auto reply = std::make_shared<Reply>();
     if (const auto refusal = api_->Refusal(request)) {
-      *reply = {refusal->status, refusal->body, refusal->headers};
+      *reply = {refusal->status, refusal->body, refusal->headers, false};
       return reply;
     }
     api_->Handle(std::make_shared<KeptExchange>(std::move(request), reply));
@@ -99,7 +102,8 @@ class HttpApiTest : public testing::Test {
 
   SimulatedTime time_;
   std::unique_ptr<SimulatedExecutor> logic_ = time_.MakeExecutor(), files_ = time_.MakeExecutor(),
-                                     thinking_ = time_.MakeExecutor();
+                                     thinking_ = time_.MakeExecutor(),
+                                     reading_ = time_.MakeExecutor();
   NoWeights weights_;
   Coordinator coordinator_{{}, *logic_, *thinking_, weights_};
   const model::ManifestCache manifests_{testing::TempDir() + "/http_api_test_manifests"};
@@ -176,6 +180,62 @@ TEST_F(HttpApiTest, PlansAreThoughtOfElsewhereAndOnlySoManyAtATime) {
   const auto again = Ask("GET", "/cluster/plan");
   time_.RunFor(absl::Seconds(1));
   EXPECT_EQ(again->status, 200);
+}
+
+TEST_F(HttpApiTest, RequestsAreReadAndEncodedElsewhere) {
+  Start("", "");
+  LoadDemo();
+  reading_->Pause();
+  const auto reply = Ask("POST", "/v1/completions", R"({"prompt": "hi"})");
+  const auto broken = Ask("POST", "/v1/completions", "{");
+  time_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(reply->status, 0);
+  EXPECT_EQ(broken->status, 0);
+  EXPECT_EQ(Ask("GET", "/cluster")->status, 200);
+  reading_->Resume();
+  time_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(reply->status, 503) << reply->body;  // there is no worker
+  EXPECT_EQ(broken->status, 400) << broken->body;
+}
+
+TEST_F(HttpApiTest, WhatIsWrongIsToldInItsOrder) {
+  Start("", "");
+  LoadDemo();
+  const std::string endless(size_t{1} << 20, 'a');
+  for (const auto& [fields, status, says] : std::vector<std::tuple<std::string, int, std::string>>{
+           {R"("model": "other", "temperature": "hot", "prompt": ")" + endless, 400, "temperature"},
+           {R"("model": "other", "prompt": ")" + endless, 404, "no model"},
+           {R"("prompt": ")" + endless, 400, "at least"},
+           {R"("prompt": "hi)", 503, ""}}) {
+    const auto reply = Ask("POST", "/v1/completions", "{" + fields + "\"}");
+    time_.RunFor(absl::Seconds(1));
+    EXPECT_EQ(reply->status, status) << reply->body;
+    EXPECT_THAT(reply->body, HasSubstr(says));
+  }
+  const auto chat = Ask("POST", "/v1/chat/completions",
+                        R"({"messages": [{"role": "user", "content": ")" + endless + R"("}]})");
+  time_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(chat->status, 400);
+  EXPECT_THAT(chat->body, HasSubstr("at least"));
+}
+
+TEST_F(HttpApiTest, WhatIsStillBeingReadIsRefusedByOneThatIsBeingStopped) {
+  Start("", "");
+  LoadDemo();
+  const auto reply = Ask("POST", "/v1/completions", R"({"prompt": "hi"})");
+  EXPECT_EQ(api_->StopTaking([] {}), 0u);
+  time_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(reply->status, 503);
+  EXPECT_THAT(reply->body, HasSubstr("being stopped"));
+}
+
+TEST_F(HttpApiTest, WhatNobodyWaitsForIsNotRead) {
+  Start("", "");
+  LoadDemo();
+  const auto reply = Ask("POST", "/v1/completions", "{");
+  reply->gone = true;
+  time_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(reply->status, 0);
 }
 
 }  // namespace

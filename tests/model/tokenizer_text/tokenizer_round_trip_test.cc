@@ -1,5 +1,6 @@
 // Text to ids and back: any bytes, any split into tokens, any length.
 #include <random>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -48,6 +49,43 @@ std::string RandomBytes(std::mt19937& random, size_t size) {
                               : parts[random() % std::size(parts)];
   }
   return text;
+}
+
+TEST(FewestIds, NoTextHasFewer) {
+  const auto bytes = Make(SmallByteLevel()), pieces = Make(SmallSentencePiece());
+  EXPECT_EQ(bytes->FewestIds(1000), 100u);        // "<|im_end|>" is the longest
+  EXPECT_EQ(pieces->FewestIds(1000), 1000u / 6);  // U+2581 is three bytes long
+  std::mt19937 random(11);
+  for (int round = 0; round < 200; ++round) {
+    const std::string text = RandomBytes(random, 60);
+    for (const auto* tokenizer : {bytes.get(), pieces.get()})
+      EXPECT_GE(tokenizer->Encode(text, kPlain)->size(), tokenizer->FewestIds(text.size()));
+  }
+  for (const char* dense : {"hello", "\u2581\u2581", "\u2581the", "</s>", "<think>"}) {
+    std::string text;
+    while (text.size() < 120) text += dense;
+    for (const auto* tokenizer : {bytes.get(), pieces.get()})
+      EXPECT_GE(tokenizer->Encode(text, kPlain)->size(), tokenizer->FewestIds(text.size()));
+  }
+}
+
+TEST(FewestIds, IsNotKnownWhereAPartOfATextMayVanish) {
+  Vocabulary no_byte = SmallByteLevel();
+  AddToken(no_byte, std::exchange(no_byte.tokens[7].text, "gone"));
+  EXPECT_GT(Make(no_byte)->FewestIds(1000), 0u);
+  no_byte.tokens.pop_back();
+  EXPECT_EQ(Make(no_byte)->FewestIds(1000), 0u);
+  Vocabulary strips = SmallByteLevel();
+  strips.tokens.back().rstrip = true;
+  EXPECT_EQ(Make(strips)->FewestIds(1000), 0u);
+  Vocabulary replaces = SmallByteLevel();
+  replaces.steps.emplace();
+  EXPECT_EQ(Make(replaces)->FewestIds(1000), 100u);
+  replaces.steps->normalizers = {{.kind = NormalizerStep::Kind::kNfc}};
+  EXPECT_EQ(Make(replaces)->FewestIds(1000), 25u);
+  replaces.steps->normalizers = {
+      {.kind = NormalizerStep::Kind::kReplace, .pattern = " +", .content = " "}};
+  EXPECT_EQ(Make(replaces)->FewestIds(1000), 0u);
 }
 
 TEST(RoundTrip, OfAnyBytesThroughEveryPreTokenizer) {
