@@ -42,6 +42,9 @@ constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
 constexpr std::chrono::milliseconds kAcceptPause(100);
 // How long a client may go on sending after its connection's last answer.
 constexpr std::chrono::seconds kLinger(2);
+// Of further requests, read while one is being answered: behind them the client's end is seen. What
+// has sent more than that is found gone when its answer is written.
+constexpr size_t kMostAhead = size_t{64} << 10;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::string AddressOf(const tcp::endpoint& endpoint) {
@@ -365,10 +368,15 @@ void Connection::WatchForClose() {
 
 void Connection::OnReadable(error_code error) {
   if (error == asio::error::operation_aborted || answered_) return;
-  char byte;
-  const ssize_t count = recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  // More than nothing is the next request, which waits for its turn.
-  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) ClientIsGone();
+  if (buffer_.size() >= kMostAhead) return;
+  const auto space = buffer_.prepare(kMostAhead - buffer_.size());
+  const ssize_t count =
+      recv(stream_.socket().native_handle(), space.data(), space.size(), MSG_DONTWAIT);
+  const bool waits = count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+  if (count <= 0 && !waits) return ClientIsGone();
+  // The next request, or an end of line too many: it waits for its turn.
+  if (count > 0) buffer_.commit(static_cast<size_t>(count));
+  WatchForClose();
 }
 
 void Connection::ClientIsGone() {

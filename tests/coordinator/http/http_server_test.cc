@@ -140,27 +140,59 @@ TEST_F(HttpServerTest, StreamsInChunks) {
 TEST_F(HttpServerTest, TellsThatAClientHasGone) {
   std::mutex mutex;
   std::condition_variable changed;
-  bool gone = false;
+  int gone = 0;
   std::shared_ptr<HttpExchange> kept;
   Start([&](std::shared_ptr<HttpExchange> exchange) {
     exchange->BeginStream(200, "text/event-stream");
     exchange->Write(": begun\n\n");
     exchange->OnGone([&] {
       std::lock_guard lock(mutex);
-      gone = true;
+      ++gone;
       changed.notify_all();
     });
     kept = std::move(exchange);
   });
+  int left = 0;
+  for (const char* more : {"", "\r\n", "GET /next HTTP/1.1\r\nHost: x\r\n\r\n"}) {
+    RawClient client(address_);
+    client.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.ReadUntil("begun");
+    client.Send(more);
+    client.Close();
+    ++left;
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return gone == left; }))
+        << "after " << more;
+    lock.unlock();
+    EXPECT_TRUE(kept->gone());
+    kept->Write("to nobody");
+    kept->End();
+  }
+}
+
+TEST_F(HttpServerTest, ARequestThatComesEarlyIsReadInItsTurn) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::shared_ptr<HttpExchange> first;
+  Start([&](std::shared_ptr<HttpExchange> exchange) {
+    if (exchange->request().path != "/first") return Echo(exchange);
+    exchange->BeginStream(200, "text/plain");
+    exchange->Write("begun");
+    std::lock_guard lock(mutex);
+    first = std::move(exchange);
+    changed.notify_all();
+  });
   RawClient client(address_);
-  client.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.Send("GET /first HTTP/1.1\r\nHost: x\r\n\r\n");
   client.ReadUntil("begun");
-  client.Close();
+  // More than is read ahead, and less than the sockets' buffers hold.
+  const std::string body(100000, 'x');
+  client.Send("POST /second HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n" + body + "y");
   std::unique_lock lock(mutex);
-  EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return gone; }));
-  lock.unlock();
-  kept->Write("to nobody");
-  kept->End();
+  ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return first != nullptr; }));
+  first->End();
+  first.reset();
+  EXPECT_THAT(client.ReadUntil("xy"), HasSubstr("POST /second   " + body + "y"));
 }
 
 TEST_F(HttpServerTest, AReaderThatStopsIsSeenInTheQueue) {
