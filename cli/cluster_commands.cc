@@ -8,6 +8,7 @@
 #include "cli/load_options.h"
 #include "common/status_macros.h"
 #include "coordinator/api/http/load_request.h"
+#include "coordinator/api/http/replies.h"
 
 namespace potluck::cli {
 namespace {
@@ -34,7 +35,7 @@ void AddNamed(CLI::App& app, Command& command, const char* verb, const char* wha
   added->callback([options, verb, key, &command] {
     command = [options, verb, key] {
       const nlohmann::ordered_json body = {{key, options->name}};
-      return Ask(options->cluster, absl::StrFormat("/cluster/%s", verb), body.dump());
+      return Ask(options->cluster, absl::StrFormat("/cluster/%s", verb), coordinator::Dump(body));
     };
   });
 }

@@ -6,10 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/json_fields.h"
 #include "cli/run_options.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "coordinator/api/http/replies.h"
 
 namespace potluck::cli {
 namespace {
@@ -128,7 +130,7 @@ class RemoteRunner {
     };
     POTLUCK_ASSIGN_OR_RETURN(const HttpReply reply,
                              client_.Post(chats_ ? "/v1/chat/completions" : "/v1/completions",
-                                          body.dump(), [&](std::string_view piece) {
+                                          coordinator::Dump(body), [&](std::string_view piece) {
                                             events.Feed(piece, on_event);
                                             return failed.ok();
                                           }));
@@ -142,27 +144,18 @@ class RemoteRunner {
 
   absl::Status Take(const ordered_json& chunk, absl::Duration start, RemoteAnswer& answer) {
     if (chunk.contains("error")) {
-      const ordered_json& error = chunk["error"];
-      return absl::UnavailableError(error.is_object() ? error.value("message", "it failed")
-                                                      : std::string("it failed"));
+      const std::string message = Text(Part(chunk, "error"), "message");
+      return absl::UnavailableError(message.empty() ? "it failed" : message);
     }
-    if (chunk.contains("usage") && chunk["usage"].is_object()) answer.usage = chunk["usage"];
-    if (!chunk.contains("choices") || !chunk["choices"].is_array() || chunk["choices"].empty())
-      return absl::OkStatus();
-    const ordered_json& choice = chunk["choices"][0];
-    if (!choice.is_object()) return absl::OkStatus();
-    const ordered_json& holder =
-        choice.contains("delta") && choice["delta"].is_object() ? choice["delta"] : choice;
-    for (const char* key : {"content", "text"}) {
-      if (holder.contains(key) && holder[key].is_string())
-        ShowText(holder[key].get<std::string>(), start, answer);
-    }
-    if (choice.contains("logprobs") && choice["logprobs"].is_object()) {
-      for (const ordered_json& token : choice["logprobs"].value("content", ordered_json::array()))
-        answer.logprobs.push_back(token);
-    }
-    if (choice.contains("finish_reason") && choice["finish_reason"].is_string())
-      answer.finish_reason = choice["finish_reason"].get<std::string>();
+    if (const ordered_json& usage = Part(chunk, "usage"); !usage.empty()) answer.usage = usage;
+    const ordered_json& choices = List(chunk, "choices");
+    if (choices.empty()) return absl::OkStatus();
+    const ordered_json& choice = choices.front();
+    ShowText(Text(Part(choice, "delta"), "content") + Text(choice, "text"), start, answer);
+    for (const ordered_json& token : List(Part(choice, "logprobs"), "content"))
+      answer.logprobs.push_back(token);
+    const std::string reason = Text(choice, "finish_reason");
+    if (!reason.empty()) answer.finish_reason = reason;
     return absl::OkStatus();
   }
 
@@ -176,15 +169,15 @@ class RemoteRunner {
   }
 
   void Show(const RemoteAnswer& answer) const {
-    const int64_t prompt = answer.usage.value("prompt_tokens", int64_t{0});
-    const int64_t generated = answer.usage.value("completion_tokens", int64_t{0});
+    const int64_t prompt = Amount(answer.usage, "prompt_tokens");
+    const int64_t generated = Amount(answer.usage, "completion_tokens");
     if (options_.json) {
       const ordered_json result = {
           {"text", answer.text},
           {"logprobs", options_.top_logprobs >= 0 ? answer.logprobs : ordered_json()},
           {"usage", answer.usage},
           {"finish_reason", answer.finish_reason}};
-      std::cout << result.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << "\n";
+      std::cout << coordinator::Dump(result) << "\n";
       return;
     }
     std::cout << "\n" << std::flush;
@@ -209,10 +202,10 @@ class RemoteRunner {
 absl::StatusOr<bool> HasTemplate(const HttpClient& client, const std::string& model) {
   POTLUCK_ASSIGN_OR_RETURN(const HttpReply reply, client.Get("/v1/models"));
   POTLUCK_ASSIGN_OR_RETURN(const ordered_json models, JsonOf(reply));
-  for (const ordered_json& entry : models.value("data", ordered_json::array())) {
-    if (!entry.is_object() || entry.value("id", "") != model) continue;
-    const ordered_json meta = entry.value("meta", ordered_json::object());
-    return meta.is_object() && meta.value("has_chat_template", true);
+  for (const ordered_json& entry : List(models, "data")) {
+    if (Text(entry, "id") != model) continue;
+    const ordered_json& meta = Part(entry, "meta");
+    return !meta.contains("has_chat_template") || Flag(meta, "has_chat_template");
   }
   return true;
 }

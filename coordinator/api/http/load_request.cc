@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "coordinator/api/http/replies.h"
 #include "model/bounded_json.h"
 #include "model/kv/kv_types.h"
 
@@ -70,7 +71,7 @@ std::string ToJson(const LoadRequest& request) {
   for (const auto& [name, dtype] : model::kKvTypes) {
     if (dtype == request.kv_dtype) json["kv_type"] = name;
   }
-  return json.dump();
+  return Dump(json);
 }
 
 }  // namespace potluck::coordinator
