@@ -1,10 +1,12 @@
-// potluck load, unload, drain, pause, resume: what is asked of a running cluster in one call.
+// potluck load, unload, drain, pause, resume, join-code: what is asked of a running cluster in one
+// call.
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_format.h"
 #include "cli/cluster_client.h"
 #include "cli/command.h"
+#include "cli/json_fields.h"
 #include "cli/load_options.h"
 #include "common/status_macros.h"
 #include "coordinator/api/http/load_request.h"
@@ -65,6 +67,32 @@ void AddLoadCommand(CLI::App& app, Command& command) {
 void AddUnloadCommand(CLI::App& app, Command& command) {
   AddNamed(app, command, "unload", "Unload a model; its running requests end in an error", "MODEL",
            "Its name, as `potluck status` shows it", "model");
+}
+
+void AddJoinCodeCommand(CLI::App& app, Command& command) {
+  struct JoinCodeOptions {
+    ClusterOptions cluster;
+    bool replace = false, json = false;
+  };
+  auto options = std::make_shared<JoinCodeOptions>();
+  CLI::App* code = app.add_subcommand("join-code", "Show how another machine joins the cluster");
+  code->add_flag("--replace", options->replace,
+                 "Make a new code; no machine joins with a former one any more");
+  code->add_flag("--json", options->json, "Print what the cluster answers");
+  AddClusterOptions(*code, options->cluster);
+  code->footer("Examples:\n  potluck join-code\n  potluck join-code --replace");
+  code->callback([options, &command] {
+    command = [options]() -> absl::Status {
+      constexpr char kPath[] = "/cluster/join-code";
+      POTLUCK_ASSIGN_OR_RETURN(const HttpClient client, ConnectTo(options->cluster));
+      POTLUCK_ASSIGN_OR_RETURN(const HttpReply reply,
+                               options->replace ? client.Post(kPath, "") : client.Get(kPath));
+      POTLUCK_ASSIGN_OR_RETURN(const nlohmann::ordered_json answer, JsonOf(reply));
+      absl::PrintF("%s\n", options->json ? coordinator::Dump(answer)
+                                         : "potluck join " + Text(answer, "join_line"));
+      return absl::OkStatus();
+    };
+  });
 }
 
 void AddDrainCommand(CLI::App& app, Command& command) {

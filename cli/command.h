@@ -29,6 +29,7 @@ void AddUnloadCommand(CLI::App& app, Command& command);
 void AddDrainCommand(CLI::App& app, Command& command);
 void AddPauseCommand(CLI::App& app, Command& command);
 void AddResumeCommand(CLI::App& app, Command& command);
+void AddJoinCodeCommand(CLI::App& app, Command& command);
 void AddPlanCommand(CLI::App& app, Command& command);
 
 }  // namespace potluck::cli

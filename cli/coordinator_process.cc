@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/model_options.h"
+#include "cli/network.h"
 #include "cli/terminal.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -174,11 +175,10 @@ class CoordinatorProcess::Impl {
   const std::vector<std::string>& listen_addresses() const { return listen_addresses_; }
   const std::string& api_key() const { return api_key_; }
   const std::string& admin_key() const { return admin_key_; }
-  absl::StatusOr<std::string> JoinCode() {
-    absl::StatusOr<wire::JoinCode> code = absl::UnknownError("not asked");
-    logic_.RunAndWait([&] { code = codes_->Current(absl::Now()); });
-    POTLUCK_RETURN_IF_ERROR(code.status());
-    return wire::FormatJoinCode(*code);
+  absl::StatusOr<std::string> JoinLine() {
+    absl::StatusOr<std::string> line = absl::UnknownError("not asked");
+    logic_.RunAndWait([&] { line = JoinLineHere(/*replace=*/false); });
+    return line;
   }
   absl::StatusOr<wire::TlsIdentity> MakeWorkerIdentity(const std::string& private_key) const {
     return authority_->MakeWorkerIdentity(private_key, absl::Now());
@@ -186,6 +186,29 @@ class CoordinatorProcess::Impl {
 
  private:
   std::string StatePath() const { return folder_.path() + "/" + kStateName; }
+
+  absl::StatusOr<std::string> JoinLineHere(bool replace) {
+    POTLUCK_ASSIGN_OR_RETURN(const wire::JoinCode code,
+                             replace ? codes_->Replace(absl::Now()) : codes_->Current(absl::Now()));
+    POTLUCK_ASSIGN_OR_RETURN(const std::string address, Reachable(listen_addresses_.front()));
+    return absl::StrCat(address, "/", wire::FormatJoinCode(code));
+  }
+
+  coordinator::HttpApiOptions ApiOptions() {
+    return {.access = {.api_key = api_key_, .admin_key = admin_key_, .open = options_.no_auth},
+            .unix_time = [] { return absl::ToUnixSeconds(absl::Now()); },
+            .local_time = [] { return LocalTime(); },
+            .random = [this] { return random_(); },
+            .find_model =
+                [folder = options_.models_folder](const std::string& name) {
+                  return FindModel({.model = name, .models_dir = folder});
+                },
+            .join_line = [this](bool replace) { return JoinLineHere(replace); },
+            .opened =
+                [this](const coordinator::ServedModel& model) {
+                  weights_->AddManifest(model.manifest, model.manifest_bytes);
+                }};
+  }
 
   absl::Status StartHere() {
     const wire::Version version = wire::OurVersion(POTLUCK_VERSION);
@@ -201,20 +224,7 @@ class CoordinatorProcess::Impl {
         logic_, planner_, *weights_);
     library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, *files_, logic_);
     api_ = std::make_unique<coordinator::HttpApi>(
-        coordinator::HttpApiOptions{
-            .access = {.api_key = api_key_, .admin_key = admin_key_, .open = options_.no_auth},
-            .unix_time = [] { return absl::ToUnixSeconds(absl::Now()); },
-            .local_time = [] { return LocalTime(); },
-            .random = [this] { return random_(); },
-            .find_model =
-                [folder = options_.models_folder](const std::string& name) {
-                  return FindModel({.model = name, .models_dir = folder});
-                },
-            .opened =
-                [this](const coordinator::ServedModel& model) {
-                  weights_->AddManifest(model.manifest, model.manifest_bytes);
-                }},
-        *coordinator_, *library_, logic_,
+        ApiOptions(), *coordinator_, *library_, logic_,
         coordinator::HttpApi::Elsewhere{.thinking = thinking_, .reading = reading_});
     coordinator_->SetObserver([this] { OnChanged(); });
     POTLUCK_ASSIGN_OR_RETURN(const wire::TlsIdentity identity,
@@ -314,7 +324,7 @@ const std::vector<std::string>& CoordinatorProcess::listen_addresses() const {
 }
 const std::string& CoordinatorProcess::api_key() const { return impl_->api_key(); }
 const std::string& CoordinatorProcess::admin_key() const { return impl_->admin_key(); }
-absl::StatusOr<std::string> CoordinatorProcess::JoinCode() const { return impl_->JoinCode(); }
+absl::StatusOr<std::string> CoordinatorProcess::JoinLine() const { return impl_->JoinLine(); }
 absl::StatusOr<wire::TlsIdentity> CoordinatorProcess::MakeWorkerIdentity(
     const std::string& private_key) const {
   return impl_->MakeWorkerIdentity(private_key);

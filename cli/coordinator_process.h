@@ -48,7 +48,8 @@ class CoordinatorProcess {
   const std::vector<std::string>& listen_addresses() const;
   const std::string& api_key() const;  // empty: none is asked for
   const std::string& admin_key() const;
-  absl::StatusOr<std::string> JoinCode() const;
+  // HOST:PORT/CODE: what other machines join with.
+  absl::StatusOr<std::string> JoinLine() const;
   // For a worker in this process, with that private key.
   absl::StatusOr<wire::TlsIdentity> MakeWorkerIdentity(const std::string& private_key) const;
 

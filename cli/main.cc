@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
   potluck::cli::AddDrainCommand(app, command);
   potluck::cli::AddPauseCommand(app, command);
   potluck::cli::AddResumeCommand(app, command);
+  potluck::cli::AddJoinCodeCommand(app, command);
   potluck::cli::AddPlanCommand(app, command);
   for (CLI::App* added : app.get_subcommands({})) potluck::cli::AddConfigFlags(*added);
   app.failure_message(potluck::cli::UsageMessage);

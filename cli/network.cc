@@ -11,6 +11,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/host_port.h"
+#include "common/status_macros.h"
 
 namespace potluck::cli {
 namespace {
@@ -55,5 +57,11 @@ absl::StatusOr<std::string> AddressTowards(const std::string& host) {
 }
 
 std::string AddressOfThisMachine() { return AddressTowards(kOutside).value_or("127.0.0.1"); }
+
+absl::StatusOr<std::string> Reachable(const std::string& address) {
+  POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(address));
+  if (IsAnyAddress(at.host)) at.host = AddressOfThisMachine();
+  return JoinHostPort(at.host, at.port);
+}
 
 }  // namespace potluck::cli

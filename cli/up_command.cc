@@ -63,22 +63,13 @@ absl::StatusOr<CoordinatorProcessOptions> CoordinatorOptionsOf(const UpOptions& 
   return with;
 }
 
-// As others reach it: an address that means all of them is written as one of them.
-absl::StatusOr<std::string> Reachable(const std::string& address) {
-  POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(address));
-  if (IsAnyAddress(at.host)) at.host = AddressOfThisMachine();
-  return JoinHostPort(at.host, at.port);
-}
-
 absl::Status PrintWelcome(const CoordinatorProcess& coordinator) {
   for (const std::string& http : coordinator.http_addresses()) {
     POTLUCK_ASSIGN_OR_RETURN(const std::string address, Reachable(http));
     absl::PrintF("API             http://%s\n", address);
   }
-  POTLUCK_ASSIGN_OR_RETURN(const std::string code, coordinator.JoinCode());
-  POTLUCK_ASSIGN_OR_RETURN(const std::string address,
-                           Reachable(coordinator.listen_addresses().front()));
-  absl::PrintF("add a machine   potluck join %s/%s\n", address, code);
+  POTLUCK_ASSIGN_OR_RETURN(const std::string line, coordinator.JoinLine());
+  absl::PrintF("add a machine   potluck join %s\n", line);
   if (!coordinator.api_key().empty()) {
     absl::PrintF("API key         %s\nadmin key       %s\n", coordinator.api_key(),
                  coordinator.admin_key());

@@ -110,6 +110,15 @@ class Trust(ClusterTest):
             self.assertEqual(result.stderr.count(b"\n"), 1, result.stderr)
         self.assertEqual(self.status()["workers"], [])
 
+    def test_a_code_is_shown_and_withdrawn(self):
+        self.up(model=None)
+        url = ("--url", "http://" + self.url)
+        self.assertEqual(self.fine("join-code", *url).out, f"potluck join {self.line}\n")
+        leaked, self.line = self.line, json.loads(self.fine("join-code", "--replace", "--json", *url).out)["join_line"]
+        self.assertEqual(self.fine("join-code", *url).out, f"potluck join {self.line}\n")
+        self.fails("join", leaked, "--state-dir", self.folder + "/stranger", says=("old", "potluck join-code"))
+        self.join("desk").wait_for("joined the cluster")
+
     def test_a_member_needs_no_code_again(self):
         self.up()
         worker = self.join("desk")

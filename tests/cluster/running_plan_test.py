@@ -91,6 +91,8 @@ class Plan(ClusterTest):
         # What files there are is not for everybody.
         self.fails("plan", "/no/such.gguf", *url, "--api-key", key, says="admin key")
         self.fails("plan", "/no/such.gguf", *url, "--api-key", admin, says="/no/such.gguf")
+        self.fails("join-code", *url, "--api-key", key, says="admin key")
+        self.fine("join-code", *url, "--api-key", admin)
 
     def test_what_cannot_be(self):
         self.up(model=None)

@@ -82,7 +82,8 @@ absl::Status JoinCodes::Check(std::string_view request, std::string_view proof,
   if (good) return absl::OkStatus();
   if (old) {
     return absl::PermissionDeniedError(
-        "the join code is old: use the present one, which 'potluck up' prints on the coordinator");
+        "the join code is old: use the present one, which 'potluck join-code' prints on the "
+        "coordinator");
   }
   return absl::PermissionDeniedError(
       "the join code is wrong: copy the whole line that 'potluck up' printed on the coordinator");

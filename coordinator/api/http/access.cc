@@ -28,9 +28,10 @@ std::string_view KeyOf(const HttpRequest& request) {
   return request.Header("api-key");
 }
 
-// Planning for any file says what files there are.
+// Planning for any file says what files there are; a join code lets machines in.
 bool IsCommand(const HttpRequest& request) {
-  return request.method != "GET" && request.path.starts_with("/cluster/");
+  return request.path == "/cluster/join-code" ||
+         (request.method != "GET" && request.path.starts_with("/cluster/"));
 }
 
 // "localhost" or a literal address of loopback, with or without a port. A name that only begins so

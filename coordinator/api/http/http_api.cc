@@ -62,6 +62,8 @@ const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
       {"POST /cluster/drain", &HttpApi::Drain},
       {"POST /cluster/pause", &HttpApi::Pause},
       {"POST /cluster/resume", &HttpApi::Resume},
+      {"GET /cluster/join-code", &HttpApi::TellJoinLine},
+      {"POST /cluster/join-code", &HttpApi::ReplaceJoinCode},
   };
   return routes;
 }
@@ -408,6 +410,20 @@ void HttpApi::Resume(std::shared_ptr<HttpExchange> exchange) {
   if (worker.ok()) status = coordinator_.SetPaused(*worker, false);
   if (status.ok()) status = coordinator_.SetDrained(*worker, false);
   AnswerDone(*exchange, status);
+}
+
+void HttpApi::TellJoinLine(std::shared_ptr<HttpExchange> exchange) {
+  AnswerJoinLine(*exchange, false);
+}
+
+void HttpApi::ReplaceJoinCode(std::shared_ptr<HttpExchange> exchange) {
+  AnswerJoinLine(*exchange, true);
+}
+
+void HttpApi::AnswerJoinLine(HttpExchange& exchange, bool replace) {
+  const auto line = options_.join_line(replace);
+  if (!line.ok()) return RespondError(exchange, line.status());
+  RespondJson(exchange, {{"join_line", *line}});
 }
 
 }  // namespace potluck::coordinator

@@ -9,6 +9,8 @@
 //   POST /cluster/load                              load_request.h
 //   POST /cluster/unload                            {"model"}
 //   POST /cluster/drain, /cluster/pause, /cluster/resume   {"worker"}: an id or a name
+//   GET  /cluster/join-code                         {"join_line"}: what other machines join with
+//   POST /cluster/join-code                         likewise, with a new code: former ones end
 #pragma once
 
 #include <cstdint>
@@ -38,6 +40,8 @@ struct HttpApiOptions {
   std::function<uint64_t()> random;
   // What a MODEL argument means: a path, or a name in the models folder.
   std::function<absl::StatusOr<std::string>(const std::string&)> find_model;
+  // HOST:PORT/CODE, with the present code or with one that replaces all former ones.
+  std::function<absl::StatusOr<std::string>(bool replace)> join_line;
   // Told before workers are asked to fetch it.
   std::function<void(const ServedModel&)> opened;
 };
@@ -100,6 +104,8 @@ class HttpApi {
   void Drain(std::shared_ptr<HttpExchange> exchange);
   void Pause(std::shared_ptr<HttpExchange> exchange);
   void Resume(std::shared_ptr<HttpExchange> exchange);
+  void TellJoinLine(std::shared_ptr<HttpExchange> exchange);
+  void ReplaceJoinCode(std::shared_ptr<HttpExchange> exchange);
 
   // A request for an answer is read, its text is encoded for the model that it names, and it is
   // submitted; the first two elsewhere.
@@ -118,6 +124,7 @@ class HttpApi {
   void Think(HttpExchange& exchange, Executor::Task task);
   void TellIfAllEnded();
   void AnswerDone(HttpExchange& exchange, const absl::Status& status);
+  void AnswerJoinLine(HttpExchange& exchange, bool replace);
 
   const HttpApiOptions options_;
   Coordinator& coordinator_;

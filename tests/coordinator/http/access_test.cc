@@ -46,6 +46,10 @@ TEST(AccessTest, FromAfarAKeyIsNeeded) {
     EXPECT_EQ(ask("POST", "/v1/completions", key), kOk);
   }
   EXPECT_EQ(ask("POST", "/cluster/load", "admin"), kOk);
+  for (const char* method : {"GET", "POST"}) {
+    EXPECT_EQ(ask(method, "/cluster/join-code", "people"), kForbidden);
+    EXPECT_EQ(ask(method, "/cluster/join-code", "admin"), kOk);
+  }
 }
 
 TEST(AccessTest, ThisMachineNeedsNoneWhereItIsAskedForAsItself) {

@@ -60,12 +60,14 @@ class HttpApiTest : public testing::Test {
  protected:
   void Start(const std::string& api_key, const std::string& admin_key) {
     api_ = std::make_unique<HttpApi>(
-        HttpApiOptions{.access = {.api_key = api_key, .admin_key = admin_key},
-                       .unix_time = [this] { return unix_time_; },
-                       .local_time = [] { return absl::CivilSecond(2025, 1, 1); },
-                       .random = [] { return uint64_t{4}; },
-                       .find_model = [](const std::string& name) { return name; },
-                       .opened = {}},
+        HttpApiOptions{
+            .access = {.api_key = api_key, .admin_key = admin_key},
+            .unix_time = [this] { return unix_time_; },
+            .local_time = [] { return absl::CivilSecond(2025, 1, 1); },
+            .random = [] { return uint64_t{4}; },
+            .find_model = [](const std::string& name) { return name; },
+            .join_line = [](bool replace) { return replace ? "nas:7071/new" : "nas:7071/old"; },
+            .opened = {}},
         coordinator_, library_, *logic_, HttpApi::Elsewhere{*thinking_, *reading_});
   }
   std::shared_ptr<Reply> Ask(const std::string& method, const std::string& path,
@@ -138,6 +140,14 @@ TEST_F(HttpApiTest, AModelWasCreatedWhenItWasLoaded) {
   unix_time_ = 2000;
   const auto models = nlohmann::json::parse(Ask("GET", "/v1/models")->body);
   EXPECT_EQ(models["data"][0]["created"], 1000);
+}
+
+TEST_F(HttpApiTest, TheJoinCodeIsToldAndReplaced) {
+  Start("", "");
+  EXPECT_EQ(nlohmann::json::parse(Ask("GET", "/cluster/join-code")->body)["join_line"],
+            "nas:7071/old");
+  EXPECT_EQ(nlohmann::json::parse(Ask("POST", "/cluster/join-code")->body)["join_line"],
+            "nas:7071/new");
 }
 
 TEST_F(HttpApiTest, OneThatIsBeingStoppedTakesNothingNew) {
