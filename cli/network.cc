@@ -8,6 +8,7 @@
 
 #include <array>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -22,15 +23,18 @@ constexpr char kPort[] = "9";
 // TEST-NET-1 (RFC 5737): nobody is there, but the way to it is the way out.
 constexpr char kOutside[] = "192.0.2.1";
 
-}  // namespace
-
-bool IsLoopback(const std::string& host) {
-  return absl::StartsWith(host, "127.") || host == "::1" || host == "localhost";
+std::string NumericHost(const sockaddr* address, socklen_t size) {
+  std::array<char, NI_MAXHOST> text{};
+  getnameinfo(address, size, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST);
+  return text.data();
 }
 
-bool IsAnyAddress(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+// From this machine to another, both numeric.
+struct Way {
+  std::string from, to;
+};
 
-absl::StatusOr<std::string> AddressTowards(const std::string& host) {
+absl::StatusOr<Way> WayTo(const std::string& host) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_DGRAM;
   addrinfo* found = nullptr;
@@ -48,12 +52,29 @@ absl::StatusOr<std::string> AddressTowards(const std::string& host) {
     const bool known = connect(socket_number, to->ai_addr, to->ai_addrlen) == 0 &&
                        getsockname(socket_number, address, &size) == 0;
     close(socket_number);
-    std::array<char, NI_MAXHOST> text{};
-    if (known &&
-        getnameinfo(address, size, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) == 0)
-      return std::string(text.data());
+    Way way;
+    if (known) way = {NumericHost(address, size), NumericHost(to->ai_addr, to->ai_addrlen)};
+    if (!way.from.empty() && !way.to.empty()) return way;
   }
   return absl::UnavailableError(absl::StrCat("there is no way to ", host));
+}
+
+}  // namespace
+
+bool IsLoopback(const std::string& host) {
+  return absl::StartsWith(host, "127.") || host == "::1" || host == "localhost";
+}
+
+bool IsAnyAddress(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
+std::string DialledHere(const std::string& listens) {
+  if (!IsAnyAddress(listens)) return listens;
+  return listens == "::" ? "::1" : "127.0.0.1";
+}
+
+absl::StatusOr<std::string> AddressTowards(const std::string& host) {
+  POTLUCK_ASSIGN_OR_RETURN(const Way way, WayTo(host));
+  return way.from;
 }
 
 std::string AddressOfThisMachine() { return AddressTowards(kOutside).value_or("127.0.0.1"); }
@@ -62,6 +83,24 @@ absl::StatusOr<std::string> Reachable(const std::string& address) {
   POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(address));
   if (IsAnyAddress(at.host)) at.host = AddressOfThisMachine();
   return JoinHostPort(at.host, at.port);
+}
+
+OwnAddresses::OwnAddresses(std::vector<std::string> listens, const std::string& coordinator)
+    : listens_(std::move(listens)), towards_(kOutside) {
+  const absl::StatusOr<Way> way = WayTo(coordinator);
+  if (way.ok() && !IsLoopback(way->to)) towards_ = way->to;
+}
+
+std::vector<std::string> OwnAddresses::Now() {
+  const absl::StatusOr<std::string> own = AddressTowards(towards_);
+  if (own.ok()) last_ = *own;
+  std::vector<std::string> addresses = listens_;
+  for (std::string& address : addresses) {
+    const auto at = ParseHostPort(address);
+    if (at.ok() && IsAnyAddress(at->host))
+      address = JoinHostPort(last_.empty() ? DialledHere(at->host) : last_, at->port);
+  }
+  return addresses;
 }
 
 }  // namespace potluck::cli

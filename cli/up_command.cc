@@ -81,7 +81,7 @@ absl::Status PrintWelcome(const CoordinatorProcess& coordinator) {
 // Other commands of this user find the cluster by it.
 absl::Status WriteUrl(const CoordinatorProcess& coordinator) {
   POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(coordinator.http_addresses().front()));
-  if (IsAnyAddress(at.host)) at.host = "127.0.0.1";
+  at.host = DialledHere(at.host);
   std::error_code error;
   std::filesystem::create_directories(DefaultStateFolder(), error);
   std::ofstream(CoordinatorUrlFile()) << "http://" << JoinHostPort(at.host, at.port) << "\n";
@@ -101,10 +101,9 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> StartWorker(WorkerProcessOptions 
   }
   POTLUCK_RETURN_IF_ERROR(key.status());
   POTLUCK_ASSIGN_OR_RETURN(wire::TlsIdentity identity, coordinator.MakeWorkerIdentity(*key));
-  POTLUCK_ASSIGN_OR_RETURN(const std::string reachable,
-                           Reachable(coordinator.listen_addresses().front()));
-  POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(reachable));
-  with.coordinator = {reachable};
+  POTLUCK_ASSIGN_OR_RETURN(const HostPort at,
+                           ParseHostPort(coordinator.listen_addresses().front()));
+  with.coordinator = {JoinHostPort(DialledHere(at.host), at.port)};
   with.listen = JoinHostPort(at.host, 0);
   return WorkerProcess::Start(std::move(with), std::move(identity), {});
 }

@@ -3,11 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cli/network.h"
 #include "cli/terminal.h"
 #include "common/host_port.h"
 #include "common/log.h"
@@ -109,8 +111,6 @@ class WorkerProcess::Impl {
     });
   }
 
-  const std::vector<std::string>& addresses() const { return addresses_; }
-
  private:
   // Passes links on to the worker, which is made after the listener's port is known.
   struct Acceptor final : wire::LinkAcceptor {
@@ -125,7 +125,10 @@ class WorkerProcess::Impl {
     transport_ = std::make_unique<wire::GrpcTransport>(logic_, identity);
     if (!options_.listen.empty()) {
       POTLUCK_ASSIGN_OR_RETURN(server_, Listen(options_.listen, identity, logic_, acceptor_));
-      addresses_ = options_.advertise.empty() ? server_->addresses() : options_.advertise;
+      POTLUCK_ASSIGN_OR_RETURN(const HostPort coordinator,
+                               ParseHostPort(options_.coordinator.front()));
+      own_addresses_.emplace(options_.advertise.empty() ? server_->addresses() : options_.advertise,
+                             coordinator.host);
     }
     const wire::Version version = wire::OurVersion(POTLUCK_VERSION);
     weights_ = std::make_unique<wire::WeightsServer>(
@@ -161,9 +164,9 @@ class WorkerProcess::Impl {
                      .name = options_.name.empty() ? HostName() : options_.name,
                      .process = uint64_t{random()} << 32 | random(),
                      .host = worker::HostIdentity(),
-                     .addresses = addresses_,
                      .devices = std::move(profiles),
                      .disk_free_bytes = worker::FreeDiskBytes(options_.cache_folder)};
+    if (own_addresses_) options.addresses = [this] { return own_addresses_->Now(); };
     options.coordinator_addresses = options_.coordinator;
     options.drain_timeout = options_.drain_timeout;
     options.seed = uint64_t{random()} << 32 | random();
@@ -204,7 +207,7 @@ class WorkerProcess::Impl {
   worker::MemoryClaims claims_;
   worker::MachineWatch watch_;
   Acceptor acceptor_;
-  std::vector<std::string> addresses_;
+  std::optional<OwnAddresses> own_addresses_;
   std::unique_ptr<wire::GrpcTransport> transport_;
   std::unique_ptr<wire::GrpcServer> server_;
   std::unique_ptr<wire::WeightsServer> weights_;
@@ -227,6 +230,5 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(WorkerProces
 WorkerProcess::WorkerProcess(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 WorkerProcess::~WorkerProcess() = default;
 void WorkerProcess::Leave() { impl_->Leave(); }
-const std::vector<std::string>& WorkerProcess::addresses() const { return impl_->addresses(); }
 
 }  // namespace potluck::cli

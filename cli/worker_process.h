@@ -41,7 +41,6 @@ class WorkerProcess {
 
   // Thread-safe.
   void Leave();
-  const std::vector<std::string>& addresses() const;
 
  private:
   class Impl;

@@ -17,6 +17,7 @@ wire::Peer CoordinatorPeer(const WorkerOptions& options) {
 // A Prepare that comes after its Release is known by its number; those of instances long gone are
 // not kept for ever.
 constexpr size_t kMostReleased = 1024;
+constexpr absl::Duration kAddressWatch = absl::Seconds(10);
 
 std::string Who(const WorkerOptions& options) {
   return options.hello.name.empty() ? options.hello.worker : options.hello.name;
@@ -34,6 +35,7 @@ Worker::Worker(WorkerOptions options, WorkerEvents events, Executor& executor,
       control_(CoordinatorPeer(options_), executor, transport, options_.seed, *this),
       data_links_(options_.hello.worker, executor, transport, options_.seed + 1, *this),
       drain_(executor),
+      address_watch_(executor),
       retired_(executor) {}
 
 Worker::~Worker() = default;
@@ -57,6 +59,7 @@ void Worker::Leave() {
 void Worker::FinishLeaving() {
   if (std::exchange(left_, true)) return;
   drain_.Cancel();
+  address_watch_.Cancel();
   control_.Close(absl::UnavailableError("the worker has left"));
   data_links_.SetWanted({});
   if (events_.left) executor_.Post([left = events_.left] { left(); });
@@ -80,6 +83,7 @@ wire::LinkHandler& Worker::OnLink(wire::LinkKind kind, std::unique_ptr<wire::Lin
 
 wire::WorkerHello Worker::MakeHello() {
   wire::WorkerHello hello = options_.hello;
+  if (options_.addresses) hello.addresses = told_addresses_ = options_.addresses();
   if (!options_.machine_state) return hello;
   const MachineState state = options_.machine_state();
   hello.disk_free_bytes = state.disk_free_bytes;
@@ -110,9 +114,18 @@ wire::Heartbeat Worker::MakeHeartbeat() {
 
 void Worker::OnWelcome(const wire::Welcome& welcome) {
   UpdateLinks();
+  if (options_.addresses) WatchAddresses();
   if (paused_) Tell(wire::Pausing{.paused = *paused_});
   if (leaving_) Tell(wire::Leaving{.hurry = false});
   if (events_.joined) events_.joined(welcome);
+}
+
+// Others would go on dialling where this machine was.
+void Worker::WatchAddresses() {
+  address_watch_.Start(kAddressWatch, [this] {
+    if (options_.addresses() == told_addresses_) return WatchAddresses();
+    control_.Redial(absl::UnavailableError("this machine's address has changed"));
+  });
 }
 
 void Worker::OnControlLost(const absl::Status& why, bool welcomed) {

@@ -37,6 +37,9 @@ struct MachineState {
 
 struct WorkerOptions {
   wire::WorkerHello hello;
+  // Where others may dial it, now: asked for now and then, and told anew where it has changed.
+  // None: always as the hello says.
+  std::function<std::vector<std::string>()> addresses;
   std::vector<std::string> coordinator_addresses;
   absl::Duration drain_timeout = absl::Seconds(20);
   uint64_t seed = 0;  // of the back-off's jitter
@@ -110,6 +113,7 @@ class Worker final : public wire::LinkAcceptor,
   void Fence(const wire::Fence& fence);
   void Commit(const wire::Commit& commit);
   void Release(const wire::Release& release);
+  void WatchAddresses();
   absl::Status Measure(const wire::Peer& peer);
   void OnMeasured(wire::LinkMeasured result);
   void UpdateLinks();
@@ -134,7 +138,8 @@ class Worker final : public wire::LinkAcceptor,
   int64_t num_dropped_frames_ = 0;  // of instances that are not here
   bool leaving_ = false, left_ = false;
   std::optional<bool> paused_;  // none: the owner has said nothing
-  Timer drain_;
+  std::vector<std::string> told_addresses_;
+  Timer drain_, address_watch_;
   Retired retired_;
 };
 

@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import socket
 import unittest
 
 from cluster import ClusterTest
@@ -51,6 +52,13 @@ class Owner(ClusterTest):
         self.join("kind")
         self.wait_for_stages(1)
         self.assertEqual(self.stages(), ["kind"])
+
+    def test_all_interfaces_are_told_as_one_that_others_reach(self):
+        self.up(model=None)
+        self.join("desk", "--listen", "0.0.0.0:0").wait_for("joined the cluster")
+        host, port = self.status()["workers"][0]["addresses"][0].rsplit(":", 1)
+        self.assertNotEqual(host, "0.0.0.0")
+        socket.create_connection((host, int(port)), 10).close()
 
     def test_devices_are_measured_again_where_that_is_asked_for(self):
         self.up(model=None)

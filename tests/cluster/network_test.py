@@ -130,6 +130,25 @@ class NetworkTest(ClusterTest):
         self.wait_until("desk is back", lambda status: all(
             worker["state"] == "ready" for worker in status["workers"]))
 
+    def test_a_coordinator_whose_address_changes(self):
+        desk = self.machines["desk"]
+        up = self.start("up", "--http", "0.0.0.0:0", "--listen", "0.0.0.0:0", "--no-auth", "--name", "desk", "-t", "1",
+                        "--state-dir", self.folder + "/up", wrapper=desk.inside)
+        port = up.wait_for(rf"http://{desk.v4}:(\d+)")[1]
+
+        def wait_for_desk(address):
+            self.url = f"{address}:{port}"
+            self.wait_until("desk is reached there", lambda now: [worker["addresses"][0].rsplit(":", 1)[0] for worker
+                                                                  in now["workers"] if worker["state"] == "ready"]
+                            == [address])
+
+        wait_for_desk(desk.v4)
+        other = "10.77.2.77"
+        desk.run("ip", "address", "add", f"{other}/16", "dev", "cable")
+        desk.run("ip", "address", "del", f"{desk.v4}/24", "dev", "cable")
+        desk.run("ip", "route", "replace", "default", "via", desk.here[0])
+        wait_for_desk(other)
+
 
 if __name__ == "__main__":
     WHY_NOT = run_apart("--net")

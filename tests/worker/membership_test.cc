@@ -30,6 +30,20 @@ TEST_F(MembershipTest, JoinsBeatsAndOpensItsDataLink) {
   EXPECT_EQ(data[0].to, wire::kCoordinator);
 }
 
+TEST_F(MembershipTest, AnAddressThatHasChangedIsTold) {
+  SimulatedWorker& worker = world_.AddWorker("w1");
+  world_.Run(absl::Minutes(1));
+  EXPECT_TRUE(worker.lost.empty());
+  worker.address = "elsewhere:7080";
+  world_.Run(absl::Seconds(12));
+  EXPECT_EQ(worker.num_joined, 2);
+  const auto hellos = world_.Control("w1").All<wire::WorkerHello>();
+  ASSERT_EQ(hellos.size(), 1u);  // on the new link
+  EXPECT_EQ(hellos[0].addresses, std::vector<std::string>{"elsewhere:7080"});
+  world_.Run(absl::Minutes(1));
+  EXPECT_EQ(worker.num_joined, 2);
+}
+
 TEST_F(MembershipTest, DialsForEverWithABackOffOfAtMostHalfAMinute) {
   world_.coordinator_transport->Vanish();
   SimulatedWorker& worker = world_.AddWorker("w1");

@@ -93,6 +93,7 @@ struct SimulatedWorker {
   std::unique_ptr<wire::MemoryTransport> transport;
   std::unique_ptr<PretendLoader> loader;
   std::unique_ptr<Worker> worker;
+  std::string address;  // as told in its hello
   std::vector<absl::Status> lost;
   int num_joined = 0;
   bool left = false;
@@ -113,13 +114,14 @@ class WorkerWorld {
     SimulatedWorker& added = *workers.back();
     added.id = id;
     added.executor = time.MakeExecutor();
-    added.transport = network.AddNode(id, {address.empty() ? absl::StrCat(id, ":7080") : address},
-                                      *added.executor);
+    added.address = address.empty() ? absl::StrCat(id, ":7080") : address;
+    added.transport = network.AddNode(id, {added.address}, *added.executor);
     added.loader = std::make_unique<PretendLoader>(*added.executor);
     WorkerOptions options;
     options.hello.worker = id;
     options.hello.name = id;
     options.hello.process = 6 + workers.size();
+    options.addresses = [&added] { return std::vector<std::string>{added.address}; };
     options.coordinator_addresses = {"coordinator:7071"};
     options.seed = workers.size();
     WorkerEvents events;

@@ -23,8 +23,9 @@ void ControlLink::Dial() {
   link_ =
       transport_.Dial(coordinator_.worker, coordinator_.addresses, wire::LinkKind::kControl, *this);
   link_->Send(events_.MakeHello());
-  silence_.Start(kWelcomeTime,
-                 [this] { Lose(absl::DeadlineExceededError("the coordinator does not answer")); });
+  silence_.Start(kWelcomeTime, [this] {
+    Redial(absl::DeadlineExceededError("the coordinator does not answer"));
+  });
 }
 
 bool ControlLink::Tell(wire::Message message) {
@@ -34,7 +35,7 @@ bool ControlLink::Tell(wire::Message message) {
 
 void ControlLink::OnMessage(wire::Message message) {
   const absl::Status status = Handle(std::move(message));
-  if (!status.ok()) Lose(status);
+  if (!status.ok()) Redial(status);
 }
 
 absl::Status ControlLink::Handle(wire::Message message) {
@@ -42,7 +43,7 @@ absl::Status ControlLink::Handle(wire::Message message) {
   if (const auto* ping = std::get_if<wire::Ping>(&message)) {
     if (ping->echo) return absl::InvalidArgumentError("pings belong on data links");
     silence_.Start(kSilence,
-                   [this] { Lose(absl::UnavailableError("the coordinator has fallen silent")); });
+                   [this] { Redial(absl::UnavailableError("the coordinator has fallen silent")); });
     return absl::OkStatus();
   }
   return events_.OnControl(std::move(message));
@@ -74,9 +75,9 @@ void ControlLink::Beat() {
   beat_.Start(heartbeat_interval_, [this] { Beat(); });
 }
 
-void ControlLink::OnClosed(absl::Status why) { Lose(why); }
+void ControlLink::OnClosed(absl::Status why) { Redial(why); }
 
-void ControlLink::Lose(const absl::Status& why) {
+void ControlLink::Redial(const absl::Status& why) {
   if (link_ == nullptr || ended_) return;
   const bool welcomed = std::exchange(joined_, false);
   beat_.Cancel();

@@ -43,6 +43,8 @@ class ControlLink final : public wire::LinkHandler {
   // False, and nothing is sent, where the worker is not joined.
   bool Tell(wire::Message message);
   bool joined() const { return joined_; }
+  // Gives the present link up, and dials after a while.
+  void Redial(const absl::Status& why);
   // For good.
   void Close(const absl::Status& why);
 
@@ -52,7 +54,6 @@ class ControlLink final : public wire::LinkHandler {
  private:
   absl::Status Handle(wire::Message message);
   absl::Status TakeWelcome(const wire::Message& message);
-  void Lose(const absl::Status& why);
   void Beat();
 
   const wire::Peer coordinator_;
