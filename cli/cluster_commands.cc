@@ -6,8 +6,11 @@
 #include "absl/strings/str_format.h"
 #include "cli/cluster_client.h"
 #include "cli/command.h"
+#include "cli/environment.h"
 #include "cli/json_fields.h"
 #include "cli/load_options.h"
+#include "cli/owner_signals.h"
+#include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "coordinator/api/http/load_request.h"
 #include "coordinator/api/http/replies.h"
@@ -21,23 +24,33 @@ absl::Status Ask(const ClusterOptions& cluster, const std::string& path, const s
   return JsonOf(reply).status();
 }
 
-struct NamedOptions {
-  ClusterOptions cluster;
-  std::string name;
-};
-
-// A command with one name as its argument.
-void AddNamed(CLI::App& app, Command& command, const char* verb, const char* what,
-              const char* argument, const char* meaning, const char* key) {
-  auto options = std::make_shared<NamedOptions>();
+// About a worker of the cluster, or, where none is named, this machine's own.
+void AddForWorker(CLI::App& app, Command& command, const char* verb, OwnerWish wish,
+                  const char* what) {
+  struct Options {
+    ClusterOptions cluster;
+    std::string worker, state_folder;
+  };
+  auto options = std::make_shared<Options>();
   CLI::App* added = app.add_subcommand(verb, what);
-  added->add_option(argument, options->name, meaning)->required();
+  CLI::Option* worker = added->add_option("WORKER", options->worker,
+                                          "Its name or id (default: the worker on this machine)");
+  added
+      ->add_option("--state-dir", options->state_folder,
+                   "Where this machine's worker has its state (default: $XDG_STATE_HOME/potluck)")
+      ->excludes(worker);
   AddClusterOptions(*added, options->cluster);
-  added->footer(absl::StrFormat("Example:\n  potluck %s NAME", verb));
-  added->callback([options, verb, key, &command] {
-    command = [options, verb, key] {
-      const nlohmann::ordered_json body = {{key, options->name}};
-      return Ask(options->cluster, absl::StrFormat("/cluster/%s", verb), coordinator::Dump(body));
+  added->footer(absl::StrFormat("Examples:\n  potluck %s\n  potluck %s attic", verb, verb));
+  added->callback([options, verb, wish, &command] {
+    command = [options, verb, wish]() -> absl::Status {
+      if (!options->worker.empty()) {
+        const nlohmann::ordered_json body = {{"worker", options->worker}};
+        return Ask(options->cluster, absl::StrFormat("/cluster/%s", verb), coordinator::Dump(body));
+      }
+      if (!options->cluster.url.empty())
+        return UsageError("which worker of that cluster? Give its name or id");
+      return TellWorkerHere(
+          wish, options->state_folder.empty() ? DefaultStateFolder() : options->state_folder);
     };
   });
 }
@@ -65,8 +78,22 @@ void AddLoadCommand(CLI::App& app, Command& command) {
 }
 
 void AddUnloadCommand(CLI::App& app, Command& command) {
-  AddNamed(app, command, "unload", "Unload a model; its running requests end in an error", "MODEL",
-           "Its name, as `potluck status` shows it", "model");
+  struct UnloadOptions {
+    ClusterOptions cluster;
+    std::string model;
+  };
+  auto options = std::make_shared<UnloadOptions>();
+  CLI::App* unload =
+      app.add_subcommand("unload", "Unload a model; its running requests end in an error");
+  unload->add_option("MODEL", options->model, "Its name, as `potluck status` shows it")->required();
+  AddClusterOptions(*unload, options->cluster);
+  unload->footer("Example:\n  potluck unload NAME");
+  unload->callback([options, &command] {
+    command = [options] {
+      const nlohmann::ordered_json body = {{"model", options->model}};
+      return Ask(options->cluster, "/cluster/unload", coordinator::Dump(body));
+    };
+  });
 }
 
 void AddJoinCodeCommand(CLI::App& app, Command& command) {
@@ -96,19 +123,17 @@ void AddJoinCodeCommand(CLI::App& app, Command& command) {
 }
 
 void AddDrainCommand(CLI::App& app, Command& command) {
-  AddNamed(app, command, "drain",
-           "Move a worker's layers to others, so that it can be switched off", "WORKER",
-           "Its name or id", "worker");
+  AddForWorker(app, command, "drain", OwnerWish::kDrain,
+               "Move a worker's layers to others, so that it can be switched off");
 }
 
 void AddPauseCommand(CLI::App& app, Command& command) {
-  AddNamed(app, command, "pause", "Give a worker's owner the machine back for a while", "WORKER",
-           "Its name or id", "worker");
+  AddForWorker(app, command, "pause", OwnerWish::kPause,
+               "Give a worker's owner the machine back for a while");
 }
 
 void AddResumeCommand(CLI::App& app, Command& command) {
-  AddNamed(app, command, "resume", "Use a drained or paused worker again", "WORKER",
-           "Its name or id", "worker");
+  AddForWorker(app, command, "resume", OwnerWish::kResume, "Use a drained or paused worker again");
 }
 
 }  // namespace potluck::cli

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/environment.h"
 #include "cli/network.h"
+#include "cli/owner_signals.h"
 #include "cli/terminal.h"
 #include "cli/worker_options.h"
 #include "cli/worker_process.h"
@@ -98,6 +99,7 @@ absl::StatusOr<std::string> ListenAddress(const std::string& asked,
 }
 
 absl::Status RunWorker(const JoinCommandOptions& options) {
+  OwnerSignals owner;
   POTLUCK_RETURN_IF_ERROR(StartLog(options.worker));
   POTLUCK_ASSIGN_OR_RETURN(WorkerProcessOptions with, WorkerOptionsOf(options.worker));
   if (with.name.empty()) with.name = HostName();
@@ -126,7 +128,7 @@ absl::Status RunWorker(const JoinCommandOptions& options) {
   events.left = [&] { left.Notify(); };
   POTLUCK_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,
                            WorkerProcess::Start(with, membership.identity, std::move(events)));
-  while (!WaitForInterrupt(absl::Hours(1))) continue;
+  owner.WaitForInterrupt([&](bool paused) { worker->Pause(paused); });
   absl::FPrintF(stderr, "leaving; my layers move first (Ctrl-C again: at once)\n");
   do {
     ClearInterrupt();

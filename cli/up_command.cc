@@ -3,7 +3,9 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +17,7 @@
 #include "cli/load_options.h"
 #include "cli/model_options.h"
 #include "cli/network.h"
+#include "cli/owner_signals.h"
 #include "cli/terminal.h"
 #include "cli/worker_options.h"
 #include "cli/worker_process.h"
@@ -126,13 +129,18 @@ absl::Status LoadModels(const UpOptions& options, CoordinatorProcess& coordinato
 }
 
 absl::Status RunUp(const UpOptions& options) {
+  OwnerSignals owner;
   POTLUCK_RETURN_IF_ERROR(StartLog(options.worker));
   POTLUCK_ASSIGN_OR_RETURN(const CoordinatorProcessOptions with, CoordinatorOptionsOf(options));
   POTLUCK_ASSIGN_OR_RETURN(WorkerProcessOptions worker_options, WorkerOptionsOf(options.worker));
   POTLUCK_ASSIGN_OR_RETURN(StateFolder state,
                            StateFolder::Lock(StateBase(options.worker), "coordinator"));
-  POTLUCK_ASSIGN_OR_RETURN(const StateFolder worker_state,
-                           StateFolder::Lock(StateBase(options.worker), "worker"));
+  std::optional<StateFolder> worker_state;
+  if (!options.no_worker) {
+    POTLUCK_ASSIGN_OR_RETURN(StateFolder locked,
+                             StateFolder::Lock(StateBase(options.worker), "worker"));
+    worker_state.emplace(std::move(locked));
+  }
   // The coordinator ends first: this machine's own end is no loss of a worker.
   std::unique_ptr<WorkerProcess> worker;
   POTLUCK_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorProcess> coordinator,
@@ -140,12 +148,14 @@ absl::Status RunUp(const UpOptions& options) {
   coordinator->SetOnReady([] { absl::FPrintF(stderr, "ready\n"); });
   POTLUCK_RETURN_IF_ERROR(PrintWelcome(*coordinator));
   POTLUCK_RETURN_IF_ERROR(WriteUrl(*coordinator));
-  if (!options.no_worker) {
+  if (worker_state) {
     POTLUCK_ASSIGN_OR_RETURN(worker,
-                             StartWorker(std::move(worker_options), *coordinator, worker_state));
+                             StartWorker(std::move(worker_options), *coordinator, *worker_state));
   }
   POTLUCK_RETURN_IF_ERROR(LoadModels(options, *coordinator));
-  while (!WaitForInterrupt(absl::Hours(1))) continue;
+  owner.WaitForInterrupt([&](bool paused) {
+    if (worker != nullptr) worker->Pause(paused);
+  });
   ClearInterrupt();
   coordinator->Drain(absl::Seconds(options.worker.drain_seconds));
   return absl::OkStatus();

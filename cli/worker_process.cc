@@ -110,6 +110,12 @@ class WorkerProcess::Impl {
       if (worker_ != nullptr) worker_->Leave();
     });
   }
+  void Pause(bool paused) {
+    logic_.Post([this, paused] {
+      Log(LogLevel::kInfo, paused ? "paused by its owner" : "resumed by its owner");
+      if (worker_ != nullptr) worker_->Pause(paused);
+    });
+  }
 
  private:
   // Passes links on to the worker, which is made after the listener's port is known.
@@ -230,5 +236,6 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(WorkerProces
 WorkerProcess::WorkerProcess(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 WorkerProcess::~WorkerProcess() = default;
 void WorkerProcess::Leave() { impl_->Leave(); }
+void WorkerProcess::Pause(bool paused) { impl_->Pause(paused); }
 
 }  // namespace potluck::cli

@@ -39,8 +39,9 @@ class WorkerProcess {
                                                               worker::WorkerEvents events);
   ~WorkerProcess();
 
-  // Thread-safe.
+  // Thread-safe, as Worker's.
   void Leave();
+  void Pause(bool paused);
 
  private:
   class Impl;

@@ -45,6 +45,18 @@ absl::Status MakeFolder(const std::string& base, const std::string& path) {
   return absl::OkStatus();
 }
 
+std::string PathOf(const std::string& base, const std::string& role, int number) {
+  const std::string path = absl::StrCat(base, "/", role);
+  return number > 1 ? absl::StrCat(path, "-", number) : path;
+}
+
+struct flock WholeFile() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
 // The descriptor that holds the lock, or -1 where another process has it.
 absl::StatusOr<int> TryLock(const std::string& folder) {
   const std::string path = folder + "/lock";
@@ -57,21 +69,46 @@ absl::StatusOr<int> TryLock(const std::string& folder) {
     if (error == EWOULDBLOCK) return -1;
     return FolderError(error, "lock", path);
   }
+  // Locks of this kind tell who has them, but end where the process closes the file in any way; so
+  // this one is for telling alone.
+  struct flock mine = WholeFile();
+  fcntl(descriptor, F_SETLK, &mine);
   return descriptor;
+}
+
+// 0 where no other process has it.
+pid_t HolderOf(const std::string& folder) {
+  const int descriptor = open((folder + "/lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return 0;
+  struct flock lock = WholeFile();
+  const bool known = fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  close(descriptor);
+  return known ? lock.l_pid : 0;
 }
 
 }  // namespace
 
 absl::StatusOr<StateFolder> StateFolder::Lock(const std::string& base, const std::string& role) {
   for (int number = 1; number <= kMostProcesses; ++number) {
-    std::string path = absl::StrCat(base, "/", role);
-    if (number > 1) absl::StrAppend(&path, "-", number);
+    std::string path = PathOf(base, role, number);
     POTLUCK_RETURN_IF_ERROR(MakeFolder(base, path));
     POTLUCK_ASSIGN_OR_RETURN(const int lock, TryLock(path));
     if (lock >= 0) return StateFolder(std::move(path), lock);
   }
   return absl::ResourceExhaustedError(
       absl::StrCat(kMostProcesses, " processes have their state in ", base, " already", kAdvice));
+}
+
+std::vector<StateFolder::Holder> StateFolder::Holders(const std::string& base,
+                                                      const std::string& role) {
+  std::vector<std::string> paths = {base};
+  for (int number = 1; number <= kMostProcesses; ++number)
+    paths.push_back(PathOf(base, role, number));
+  std::vector<Holder> holders;
+  for (const std::string& path : paths) {
+    if (const pid_t process = HolderOf(path); process > 0) holders.push_back({path, process});
+  }
+  return holders;
 }
 
 StateFolder::StateFolder(StateFolder&& other) noexcept

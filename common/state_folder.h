@@ -3,8 +3,11 @@
 // machine.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -21,6 +24,14 @@ class StateFolder {
   // what to do: PermissionDenied where it cannot be written, is another user's, or others may look
   // into it; ResourceExhausted where all are taken.
   static absl::StatusOr<StateFolder> Lock(const std::string& base, const std::string& role);
+
+  struct Holder {
+    std::string path;
+    pid_t process;
+  };
+  // Which other processes have folders of that role now, or BASE itself: as the kernel knows it, so
+  // that one which has ended is never named. Empty where BASE cannot be read.
+  static std::vector<Holder> Holders(const std::string& base, const std::string& role);
 
   StateFolder(StateFolder&& other) noexcept;
   StateFolder& operator=(StateFolder&& other) noexcept;

@@ -53,6 +53,44 @@ class Owner(ClusterTest):
         self.wait_for_stages(1)
         self.assertEqual(self.stages(), ["kind"])
 
+    def test_pauses_resumes_and_drains_the_worker_of_this_machine(self):
+        self.up(model=None)
+        here = ("--state-dir", self.folder + "/desk")
+        for verb in ("pause", "resume", "drain"):
+            self.fails(verb, *here, says=("no worker", self.folder + "/desk"))
+            self.misused(verb, "--url", "http://" + self.url, says="name or id")
+            self.misused(verb, "desk", *here)
+        worker = self.join("desk")
+        worker.wait_for("joined the cluster")
+
+        def wait_for(state):
+            self.wait_until(state, lambda now: [worker["state"] for worker in now["workers"]] == [state])
+
+        wait_for("ready")
+        self.fine("pause", *here)
+        wait_for("paused")
+        self.fine("resume", "--state-dir", self.folder + "/desk/worker")
+        wait_for("ready")
+        second = self.start("join", self.line, "-t", "1", "--name", "second", *here, "--cache-dir",
+                            self.folder + "/cache")
+        second.wait_for("joined the cluster")
+        self.fails("drain", *here, says=("2 workers", self.folder + "/desk/worker-2"))
+        self.fine("drain", "--state-dir", self.folder + "/desk/worker-2")
+        self.assertEqual(second.process.wait(60), 0)
+        self.fine("drain", *here)
+        self.assertEqual(worker.process.wait(60), 0)
+        self.fails("pause", *here, says="no worker")
+
+    def test_the_worker_beside_a_coordinator_is_paused_and_not_ended(self):
+        here = ("--state-dir", self.folder + "/up")
+        up = self.start("up", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "-t", "1", *here)
+        self.url = up.wait_for(r"http://(\S+)")[1]
+        for verb, state in (("pause", "paused"), ("resume", "ready")):
+            self.wait_until("it is there", lambda now: now["workers"])
+            self.fine(verb, *here)
+            self.wait_until(state, lambda now: now["workers"][0]["state"] == state)
+        self.fails("drain", *here, says="potluck status")
+
     def test_all_interfaces_are_told_as_one_that_others_reach(self):
         self.up(model=None)
         self.join("desk", "--listen", "0.0.0.0:0").wait_for("joined the cluster")

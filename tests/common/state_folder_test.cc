@@ -87,8 +87,16 @@ TEST_F(StateFolderTest, AKilledProcessLeavesItsFolderFree) {
   ASSERT_EQ(read(pipe_ends[0], &done, 1), 1);
   EXPECT_EQ(done, 'y');
   EXPECT_EQ(Lock().path(), base_ + "/worker-2");
+  for (const std::string& where : {base_, base_ + "/worker"}) {
+    const auto holders = StateFolder::Holders(where, "worker");
+    ASSERT_EQ(holders.size(), 1u) << where;
+    EXPECT_EQ(holders[0].path, base_ + "/worker");
+    EXPECT_EQ(holders[0].process, child);
+  }
+  EXPECT_TRUE(StateFolder::Holders(base_, "coordinator").empty());
   kill(child, SIGKILL);
   ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_TRUE(StateFolder::Holders(base_, "worker").empty());
   EXPECT_EQ(Lock().path(), base_ + "/worker");
   close(pipe_ends[0]);
   close(pipe_ends[1]);
