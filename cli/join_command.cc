@@ -17,6 +17,7 @@
 #include "cli/worker_options.h"
 #include "cli/worker_process.h"
 #include "common/host_port.h"
+#include "common/log.h"
 #include "common/state_folder.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -98,6 +99,30 @@ absl::StatusOr<std::string> ListenAddress(const std::string& asked,
   return JoinHostPort(host, 0);
 }
 
+worker::WorkerEvents EventsTold(const Membership& membership, bool in_words) {
+  worker::WorkerEvents events;
+  events.joined = [id = membership.identity.id, coordinator = membership.coordinator,
+                   in_words](const wire::Welcome& welcome) {
+    if (in_words) {
+      absl::FPrintF(stderr, "joined the cluster %s at %s; Ctrl-C leaves it\n",
+                    Printable(welcome.cluster), coordinator);
+      return;
+    }
+    Log(LogLevel::kInfo, "joined the cluster",
+        {{"worker", id}, {"cluster", welcome.cluster}, {"coordinator", coordinator}});
+  };
+  events.lost = [id = membership.identity.id, coordinator = membership.coordinator, in_words](
+                    const absl::Status& why, bool was_joined) {
+    const char* event = was_joined ? "lost the coordinator" : "cannot reach the coordinator";
+    if (in_words) {
+      absl::FPrintF(stderr, "%s: %s; trying again\n", event, why.message());
+      return;
+    }
+    Log(LogLevel::kWarning, event, {{"worker", id}, {"coordinator", coordinator}, {"status", why}});
+  };
+  return events;
+}
+
 absl::Status RunWorker(const JoinCommandOptions& options) {
   OwnerSignals owner;
   POTLUCK_RETURN_IF_ERROR(StartLog(options.worker));
@@ -115,21 +140,17 @@ absl::Status RunWorker(const JoinCommandOptions& options) {
   POTLUCK_ASSIGN_OR_RETURN(with.listen, ListenAddress(options.listen, membership.coordinator));
 
   absl::Notification left;
-  worker::WorkerEvents events;
-  events.joined = [&](const wire::Welcome& welcome) {
-    absl::FPrintF(stderr, "joined the cluster %s at %s; Ctrl-C leaves it\n",
-                  Printable(welcome.cluster), membership.coordinator);
-  };
-  events.lost = [&](const absl::Status& why, bool was_joined) {
-    absl::FPrintF(stderr, "%s: %s; trying again\n",
-                  was_joined ? "lost the coordinator" : "cannot reach the coordinator",
-                  why.message());
-  };
+  const bool in_words = TellsInWords(options.worker);
+  worker::WorkerEvents events = EventsTold(membership, in_words);
   events.left = [&] { left.Notify(); };
   POTLUCK_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,
                            WorkerProcess::Start(with, membership.identity, std::move(events)));
   owner.WaitForInterrupt([&](bool paused) { worker->Pause(paused); });
-  absl::FPrintF(stderr, "leaving; my layers move first (Ctrl-C again: at once)\n");
+  if (in_words) {
+    absl::FPrintF(stderr, "leaving; my layers move first (Ctrl-C again: at once)\n");
+  } else {
+    Log(LogLevel::kInfo, "leaving", {{"worker", membership.identity.id}});
+  }
   do {
     ClearInterrupt();
     worker->Leave();

@@ -23,6 +23,7 @@
 #include "cli/worker_process.h"
 #include "common/files.h"
 #include "common/host_port.h"
+#include "common/log.h"
 #include "common/state_folder.h"
 #include "common/status_macros.h"
 #include "wire/trust/keys.h"
@@ -145,7 +146,13 @@ absl::Status RunUp(const UpOptions& options) {
   std::unique_ptr<WorkerProcess> worker;
   POTLUCK_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorProcess> coordinator,
                            CoordinatorProcess::Start(with, std::move(state)));
-  coordinator->SetOnReady([] { absl::FPrintF(stderr, "ready\n"); });
+  coordinator->SetOnReady([in_words = TellsInWords(options.worker)] {
+    if (in_words) {
+      absl::FPrintF(stderr, "ready\n");
+    } else {
+      Log(LogLevel::kInfo, "ready");
+    }
+  });
   POTLUCK_RETURN_IF_ERROR(PrintWelcome(*coordinator));
   POTLUCK_RETURN_IF_ERROR(WriteUrl(*coordinator));
   if (worker_state) {

@@ -97,4 +97,8 @@ absl::Status StartLog(const WorkerFlags& flags) {
   return absl::OkStatus();
 }
 
+bool TellsInWords(const WorkerFlags& flags) {
+  return IsTerminal(STDERR_FILENO) && flags.log_format == "logfmt";
+}
+
 }  // namespace potluck::cli

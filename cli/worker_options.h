@@ -28,5 +28,7 @@ std::string StateBase(const WorkerFlags& flags);
 
 // From here on events go to standard error.
 absl::Status StartLog(const WorkerFlags& flags);
+// Whether a person reads what goes there, and is told in words.
+bool TellsInWords(const WorkerFlags& flags);
 
 }  // namespace potluck::cli

@@ -91,6 +91,19 @@ class Owner(ClusterTest):
             self.wait_until(state, lambda now: now["workers"][0]["state"] == state)
         self.fails("drain", *here, says="potluck status")
 
+    def test_a_log_for_programs_has_nothing_else_in_it(self):
+        self.up(model=None)
+        worker = self.join("desk", "--log-format", "json")
+        worker.wait_for("joined the cluster")
+        (member,) = self.status()["workers"]
+        self.coordinator.kill()
+        worker.wait_for("cannot reach the coordinator")
+        self.assertEqual(worker.end(), 0)
+        lines = [json.loads(line) for line in worker.lines]
+        told = [line["event"] for line in lines if line.get("worker") == member["id"]]
+        for event in ("joined the cluster", "lost the coordinator", "cannot reach the coordinator", "leaving"):
+            self.assertIn(event, told)
+
     def test_all_interfaces_are_told_as_one_that_others_reach(self):
         self.up(model=None)
         self.join("desk", "--listen", "0.0.0.0:0").wait_for("joined the cluster")
