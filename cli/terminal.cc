@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -21,6 +20,7 @@
 #include "absl/time/clock.h"
 #include "common/files.h"
 #include "common/text.h"
+#include "common/thread_executor.h"
 
 namespace potluck::cli {
 namespace {
@@ -78,16 +78,6 @@ absl::StatusOr<std::string> ReadToEnd(int descriptor, std::string_view what,
     }
   }
 }
-
-class MonotonicClock final : public Clock {
- public:
-  absl::Duration SinceStart() const override {
-    return absl::FromChrono(std::chrono::steady_clock::now() - start_);
-  }
-
- private:
-  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 }  // namespace
 
@@ -183,7 +173,7 @@ void ProgressLine::Show(double fraction, std::string_view detail) {
 }
 
 const Clock& SteadyClock() {
-  static const MonotonicClock clock;
+  static const potluck::SteadyClock clock;
   return clock;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "coordinator/api/plan_json.h"
 #include "coordinator/membership/cluster_profile.h"
 
 namespace potluck::coordinator {
@@ -26,16 +27,6 @@ ordered_json StagesJson(const Pipeline& pipeline, const Membership& membership) 
   return stages;
 }
 
-ordered_json LossesJson(const partition::InstancePlan& plan) {
-  ordered_json losses = ordered_json::array();
-  for (const partition::WorkerLoss& loss : plan.losses)
-    losses.push_back({{"worker", loss.worker_id},
-                      {"name", loss.name},
-                      {"survived", loss.survived},
-                      {"how", loss.how}});
-  return losses;
-}
-
 ordered_json InstanceJson(const Coordinator& coordinator, const Instance& instance) {
   const InstanceScheduler& scheduler = instance.scheduler();
   ordered_json json = {{"id", instance.model().id},
@@ -53,10 +44,7 @@ ordered_json InstanceJson(const Coordinator& coordinator, const Instance& instan
                           {"together_tokens_per_second", prediction.together_tokens_per_second},
                           {"prefill_tokens_per_second", prediction.prefill_tokens_per_second}};
     json["losses"] = LossesJson(pipeline->plan);
-    json["left_out"] = ordered_json::array();
-    for (const partition::LeftOut& left_out : pipeline->plan.left_out)
-      json["left_out"].push_back(
-          {{"device", left_out.device_id}, {"name", left_out.name}, {"reason", left_out.reason}});
+    json["left_out"] = LeftOutJson(pipeline->plan);
     json["notes"] = pipeline->plan.notes;
   }
   if (instance.target() != nullptr) json["loaded"] = instance.loaded_fraction();

@@ -33,6 +33,26 @@ ordered_json StageJson(const partition::StagePlan& stage) {
 
 }  // namespace
 
+ordered_json LeftOutJson(const partition::InstancePlan& plan) {
+  ordered_json all = ordered_json::array();
+  for (const partition::LeftOut& left_out : plan.left_out)
+    all.push_back({{"worker", left_out.worker_id},
+                   {"device", left_out.device_id},
+                   {"name", left_out.name},
+                   {"reason", left_out.reason}});
+  return all;
+}
+
+ordered_json LossesJson(const partition::InstancePlan& plan) {
+  ordered_json losses = ordered_json::array();
+  for (const partition::WorkerLoss& loss : plan.losses)
+    losses.push_back({{"worker", loss.worker_id},
+                      {"name", loss.name},
+                      {"survived", loss.survived},
+                      {"how", loss.how}});
+  return losses;
+}
+
 ordered_json PlanJson(const partition::InstancePlan& plan) {
   const partition::Prediction& prediction = plan.prediction;
   ordered_json result = {{"model", plan.model},
@@ -49,8 +69,8 @@ ordered_json PlanJson(const partition::InstancePlan& plan) {
                            {"chunk_tokens", prediction.chunk_tokens}}},
                          {"stages", ordered_json::array()},
                          {"hops", ordered_json::array()},
-                         {"left_out", ordered_json::array()},
-                         {"losses", ordered_json::array()},
+                         {"left_out", LeftOutJson(plan)},
+                         {"losses", LossesJson(plan)},
                          {"notes", plan.notes}};
   for (const partition::StagePlan& stage : plan.stages)
     result["stages"].push_back(StageJson(stage));
@@ -60,17 +80,6 @@ ordered_json PlanJson(const partition::InstancePlan& plan) {
                               {"relayed", hop.relayed},
                               {"decode_seconds", hop.decode_seconds},
                               {"prefill_seconds", hop.prefill_seconds}});
-  }
-  for (const partition::LeftOut& left_out : plan.left_out)
-    result["left_out"].push_back({{"worker", left_out.worker_id},
-                                  {"device", left_out.device_id},
-                                  {"name", left_out.name},
-                                  {"reason", left_out.reason}});
-  for (const partition::WorkerLoss& loss : plan.losses) {
-    result["losses"].push_back({{"worker", loss.worker_id},
-                                {"name", loss.name},
-                                {"survived", loss.survived},
-                                {"how", loss.how}});
   }
   return result;
 }

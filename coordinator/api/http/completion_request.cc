@@ -7,7 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "common/text.h"
+#include "coordinator/api/http/request_fields.h"
 #include "model/bounded_json.h"
 
 namespace potluck::coordinator {
@@ -21,10 +21,6 @@ constexpr size_t kMostStops = 16;
 constexpr int kMostLogprobs = 20;
 constexpr size_t kMostBiases = 1024;
 
-absl::Status BadField(std::string_view field, std::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(ToAbsl(field), " must be ", ToAbsl(what)));
-}
-
 absl::Status ReadFloat(const Json& body, const char* field, double least, double most,
                        std::optional<float>& value) {
   const Json* json = FindKey(body, field);
@@ -34,27 +30,6 @@ absl::Status ReadFloat(const Json& body, const char* field, double least, double
     return BadField(field, absl::StrCat("a number from ", least, " to ", most));
   }
   value = static_cast<float>(*number);
-  return absl::OkStatus();
-}
-
-template <typename T>
-absl::Status ReadInt(const Json& body, const char* field, int64_t least, int64_t most, T& value) {
-  const Json* json = FindKey(body, field);
-  if (json == nullptr) return absl::OkStatus();
-  const auto number = model::IntValue(json);
-  if (!number.has_value() || *number < least || *number > most) {
-    return BadField(field, absl::StrCat("a whole number from ", least, " to ", most));
-  }
-  value = static_cast<std::remove_cvref_t<decltype(value)>>(*number);
-  return absl::OkStatus();
-}
-
-absl::Status ReadBool(const Json& body, const char* field, bool& value) {
-  const Json* json = FindKey(body, field);
-  if (json == nullptr) return absl::OkStatus();
-  const auto got = model::BoolValue(json);
-  if (!got.has_value()) return BadField(field, "true or false");
-  value = *got;
   return absl::OkStatus();
 }
 
@@ -112,7 +87,7 @@ absl::Status ReadLogprobs(const Json& body, CompletionKind kind, int& top) {
   return ReadInt(body, "top_logprobs", 0, kMostLogprobs, top);
 }
 
-absl::Status ReadText(const Json& body, CompletionRequest& request) {
+absl::Status ReadPrompt(const Json& body, CompletionRequest& request) {
   const Json* json = FindKey(body, "prompt");
   const absl::Status bad = BadField("prompt", "a string or an array of token ids");
   if (json == nullptr) return bad;
@@ -154,13 +129,9 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
                                                          CompletionKind kind) {
   POTLUCK_ASSIGN_OR_RETURN(const Json body, model::ParseJsonObject(text, "the body"));
   CompletionRequest request;
-  if (const Json* name = FindKey(body, "model")) {
-    auto value = model::StringValue(name);
-    if (!value.has_value()) return BadField("model", "a string");
-    request.model = *std::move(value);
-  }
+  POTLUCK_RETURN_IF_ERROR(ReadText(body, "model", request.model));
   POTLUCK_RETURN_IF_ERROR(kind == CompletionKind::kChat ? ReadMessages(body, request)
-                                                        : ReadText(body, request));
+                                                        : ReadPrompt(body, request));
   model::SamplingOverrides& sampling = request.sampling;
   POTLUCK_RETURN_IF_ERROR(ReadFloat(body, "temperature", 0, 100, sampling.temperature));
   POTLUCK_RETURN_IF_ERROR(ReadFloat(body, "top_p", 0, 1, sampling.top_p));

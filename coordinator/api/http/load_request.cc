@@ -3,43 +3,16 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "coordinator/api/http/replies.h"
+#include "coordinator/api/http/request_fields.h"
 #include "model/bounded_json.h"
 #include "model/kv/kv_types.h"
 
 namespace potluck::coordinator {
-namespace {
-
-using model::FindKey;
-using model::Json;
-
-absl::Status ReadInt(const Json& body, const char* field, int64_t least, int64_t most,
-                     int64_t& value) {
-  const Json* json = FindKey(body, field);
-  if (json == nullptr) return absl::OkStatus();
-  const std::optional<int64_t> number = model::IntValue(json);
-  if (!number.has_value() || *number < least || *number > most) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, " must be a whole number from ", least, " to ", most));
-  }
-  value = *number;
-  return absl::OkStatus();
-}
-
-absl::Status ReadText(const Json& body, const char* field, std::string& value) {
-  const Json* json = FindKey(body, field);
-  if (json == nullptr) return absl::OkStatus();
-  if (!json->is_string()) return absl::InvalidArgumentError(absl::StrCat(field, " must be a text"));
-  value = json->get<std::string>();
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 absl::StatusOr<LoadRequest> ParseLoadRequest(std::string_view text) {
-  POTLUCK_ASSIGN_OR_RETURN(const Json body, model::ParseBoundedJson(text));
+  POTLUCK_ASSIGN_OR_RETURN(const model::Json body, model::ParseBoundedJson(text));
   if (!body.is_object()) return absl::InvalidArgumentError("the body must be a JSON object");
   LoadRequest request;
   POTLUCK_RETURN_IF_ERROR(ReadText(body, "model", request.model));
@@ -47,20 +20,14 @@ absl::StatusOr<LoadRequest> ParseLoadRequest(std::string_view text) {
     return absl::InvalidArgumentError("model must be a path, or a name in the models folder");
   POTLUCK_RETURN_IF_ERROR(ReadInt(body, "ctx", 0, 1 << 30, request.context_length));
   POTLUCK_RETURN_IF_ERROR(ReadInt(body, "parallel", 1, 256, request.parallel));
-  int64_t copies = request.copies;
-  POTLUCK_RETURN_IF_ERROR(ReadInt(body, "copies", 1, 16, copies));
-  request.copies = static_cast<int>(copies);
+  POTLUCK_RETURN_IF_ERROR(ReadInt(body, "copies", 1, 16, request.copies));
   POTLUCK_RETURN_IF_ERROR(ReadText(body, "layers", request.layers));
   std::string kv_type = "f16";
   POTLUCK_RETURN_IF_ERROR(ReadText(body, "kv_type", kv_type));
   const std::optional<kernels::DType> kv_dtype = model::KvTypeNamed(kv_type);
   if (!kv_dtype) return absl::InvalidArgumentError("kv_type must be f16, f32 or q8");
   request.kv_dtype = *kv_dtype;
-  if (const Json* spread = FindKey(body, "spread"); spread != nullptr) {
-    const std::optional<bool> value = model::BoolValue(spread);
-    if (!value.has_value()) return absl::InvalidArgumentError("spread must be true or false");
-    request.spread = *value;
-  }
+  POTLUCK_RETURN_IF_ERROR(ReadBool(body, "spread", request.spread));
   return request;
 }
 

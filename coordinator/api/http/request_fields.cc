@@ -1,0 +1,32 @@
+#include "coordinator/api/http/request_fields.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/text.h"
+
+namespace potluck::coordinator {
+
+absl::Status BadField(std::string_view field, std::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(ToAbsl(field), " must be ", ToAbsl(what)));
+}
+
+absl::Status ReadBool(const model::Json& body, const char* field, bool& value) {
+  const model::Json* json = model::FindKey(body, field);
+  if (json == nullptr) return absl::OkStatus();
+  const std::optional<bool> got = model::BoolValue(json);
+  if (!got.has_value()) return BadField(field, "true or false");
+  value = *got;
+  return absl::OkStatus();
+}
+
+absl::Status ReadText(const model::Json& body, const char* field, std::string& value) {
+  const model::Json* json = model::FindKey(body, field);
+  if (json == nullptr) return absl::OkStatus();
+  std::optional<std::string> got = model::StringValue(json);
+  if (!got.has_value()) return BadField(field, "a string");
+  value = *std::move(got);
+  return absl::OkStatus();
+}
+
+}  // namespace potluck::coordinator

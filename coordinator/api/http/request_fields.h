@@ -1,0 +1,32 @@
+// Fields of a request's JSON: one that is missing or null leaves its value as it was, one of
+// another kind is InvalidArgument, naming it and what it may be.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "model/bounded_json.h"
+
+namespace potluck::coordinator {
+
+absl::Status BadField(std::string_view field, std::string_view what);
+absl::Status ReadBool(const model::Json& body, const char* field, bool& value);
+absl::Status ReadText(const model::Json& body, const char* field, std::string& value);
+
+// `value`: any integer that holds both bounds, or a std::optional of one.
+template <typename T>
+absl::Status ReadInt(const model::Json& body, const char* field, int64_t least, int64_t most,
+                     T& value) {
+  const model::Json* json = model::FindKey(body, field);
+  if (json == nullptr) return absl::OkStatus();
+  const auto number = model::IntValue(json);
+  if (!number.has_value() || *number < least || *number > most)
+    return BadField(field, absl::StrCat("a whole number from ", least, " to ", most));
+  value = static_cast<T>(*number);
+  return absl::OkStatus();
+}
+
+}  // namespace potluck::coordinator
