@@ -36,12 +36,6 @@ const std::map<std::string, partition::Availability> kStates = {
     {"paused", partition::Availability::kPaused},
     {"leaving", partition::Availability::kLeaving}};
 
-std::optional<kernels::DType> FormatCalled(std::string_view name) {
-  for (const kernels::DTypeTraits& format : kernels::WeightDTypes())
-    if (format.name == name) return format.dtype;
-  return std::nullopt;
-}
-
 // The fields of one JSON object. The first error stays, and names the object.
 class Fields {
  public:
@@ -91,7 +85,7 @@ class Fields {
     }
     if (!field->is_object()) return Fail(absl::StrCat(key, " is neither a number nor an object"));
     for (const auto& [name, rate] : field->items()) {
-      const std::optional<kernels::DType> format = FormatCalled(name);
+      const std::optional<kernels::DType> format = kernels::WeightDTypeNamed(name);
       const std::optional<double> number = model::NumberValue(&rate);
       if (!format || !number) {
         return Fail(absl::StrCat(key, " has \"", Printable(name),

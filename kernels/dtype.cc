@@ -29,6 +29,13 @@ std::span<const DTypeTraits> WeightDTypes() { return {kTraits, kNumWeightDTypes}
 
 const DTypeTraits& Traits(DType dtype) { return kTraits[static_cast<int>(dtype)]; }
 
+std::optional<DType> WeightDTypeNamed(std::string_view name) {
+  for (const DTypeTraits& traits : WeightDTypes()) {
+    if (traits.name == name) return traits.dtype;
+  }
+  return std::nullopt;
+}
+
 std::optional<DType> DTypeFromGguf(uint32_t gguf_type) {
   for (const DTypeTraits& traits : WeightDTypes()) {
     if (traits.gguf_type == gguf_type) return traits.dtype;

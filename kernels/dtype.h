@@ -45,7 +45,8 @@ struct DTypeTraits {
 // One row per type that weights come in, in the enumeration's order.
 std::span<const DTypeTraits> WeightDTypes();
 const DTypeTraits& Traits(DType dtype);
-// The weight type of that GGUF number.
+// The weight type of that name, or of that GGUF number.
+std::optional<DType> WeightDTypeNamed(std::string_view name);
 std::optional<DType> DTypeFromGguf(uint32_t gguf_type);
 
 // Bytes of `values` values, a multiple of the block.

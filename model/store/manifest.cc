@@ -91,12 +91,6 @@ absl::StatusOr<ManifestDocument> ReadDocument(const Json& json) {
   return document;
 }
 
-std::optional<kernels::DType> WeightTypeNamed(std::string_view name) {
-  const auto found = std::ranges::find(kernels::WeightDTypes(), name, &kernels::DTypeTraits::name);
-  if (found == kernels::WeightDTypes().end()) return std::nullopt;
-  return found->dtype;
-}
-
 // Bytes of a tensor; nothing where type and shape don't go together or are beyond reason.
 std::optional<int64_t> TensorBytes(kernels::DType dtype, const std::vector<int64_t>& shape) {
   int64_t values = 1;
@@ -114,7 +108,7 @@ absl::StatusOr<ManifestTensor> ReadTensor(const Json& json) {
   POTLUCK_ASSIGN_OR_RETURN(tensor.name, Name(json, "name", "a tensor"));
   const std::string what = absl::StrCat("tensor ", tensor.name);
   const std::optional<std::string> type = StringValue(&json["type"]);
-  const auto dtype = type ? WeightTypeNamed(*type) : std::nullopt;
+  const auto dtype = type ? kernels::WeightDTypeNamed(*type) : std::nullopt;
   if (!dtype) return Wrong(absl::StrCat(what, " is of no type that Potluck computes with"));
   tensor.dtype = *dtype;
   if (!json["shape"].is_array() || json["shape"].empty() || json["shape"].size() > kMaxDims) {

@@ -23,19 +23,14 @@ absl::Status Wrong(const std::string& path, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
 }
 
-std::optional<kernels::DType> FormatCalled(const std::optional<std::string>& name) {
-  for (const kernels::DTypeTraits& format : kernels::WeightDTypes())
-    if (name && format.name == *name) return format.dtype;
-  return std::nullopt;
-}
-
 // What the planner would refuse is not worth keeping.
 bool IsRate(std::optional<double> rate) {
   return rate && *rate >= partition::kLeastPerSecond && *rate <= partition::kMostPerSecond;
 }
 
 std::optional<wire::DeviceProfile::Rate> ReadRate(const Json& json) {
-  const auto format = FormatCalled(model::StringValue(FindKey(json, "format")));
+  const auto format =
+      kernels::WeightDTypeNamed(model::StringValue(FindKey(json, "format")).value_or(""));
   const auto decode = model::NumberValue(FindKey(json, "decode_bytes_per_second"));
   const auto prefill = model::NumberValue(FindKey(json, "prefill_operations_per_second"));
   if (!format || !IsRate(decode) || !IsRate(prefill)) return std::nullopt;

@@ -29,6 +29,7 @@ TEST(Formats, EveryTypeDecodesToTheGoldenValues) {
     const auto dtype = DTypeFromGguf(entry["ggml_type"]);
     ASSERT_TRUE(dtype.has_value()) << entry["type"];
     EXPECT_EQ(absl::AsciiStrToUpper(ToAbsl(Traits(*dtype).name)), entry["type"]);
+    EXPECT_EQ(WeightDTypeNamed(Traits(*dtype).name), dtype);
     EXPECT_EQ(Traits(*dtype).block_values, entry["block_values"]);
     EXPECT_EQ(Traits(*dtype).block_bytes, entry["block_bytes"]);
     const auto blocks = ReadFile(kGoldens + std::string(entry["blocks"]), 16 << 20);
