@@ -150,6 +150,8 @@ class InstanceScheduler {
   std::optional<absl::Duration> ProgressDeadline() const;
 
   bool IsInFlight(int64_t number) const;
+  // Positions of a prompt that would not be computed again here now.
+  int32_t HeldPrefix(std::vector<model::TokenId> prompt) const;
 
   const StagePace& pace() const { return pace_; }
   const SchedulerCounters& counters() const { return counters_; }

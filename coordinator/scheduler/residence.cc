@@ -1,5 +1,6 @@
 // Who is on the stages: admission, sharing, preemption, and what is kept.
 #include <algorithm>
+#include <utility>
 
 #include "coordinator/scheduler/instance_scheduler.h"
 
@@ -57,6 +58,13 @@ InstanceScheduler::Prefix InstanceScheduler::BestPrefix(const Sequence& sequence
   }
   best.worth_waiting = soon > best.length;
   return best;
+}
+
+int32_t InstanceScheduler::HeldPrefix(std::vector<model::TokenId> prompt) const {
+  Sequence asked;
+  asked.tokens = std::move(prompt);
+  asked.prompt_length = asked.size();
+  return BestPrefix(asked).length;
 }
 
 // --- Admission -----------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ void HttpApi::ChatCompletion(std::shared_ptr<HttpExchange> exchange) {
   Complete(std::move(exchange), CompletionKind::kChat);
 }
 
-// Of replicas, the one with the fewest requests.
+// Of those that have the name, the one with the fewest requests.
 absl::StatusOr<HttpApi::Served> HttpApi::ModelNamed(const std::string& name) const {
   const Served* best = nullptr;
   int64_t least = 0;
@@ -199,6 +199,25 @@ absl::StatusOr<HttpApi::Served> HttpApi::ModelNamed(const std::string& name) con
                                  ? "no model is loaded: potluck load MODEL"
                                  : absl::StrCat("there is no model ", Printable(name),
                                                 " here, but ", absl::StrJoin(names, ", ")));
+}
+
+// Of replicas of the same weights, the one that holds the most of the prompt already, unless
+// requests wait there: they are not to queue behind a common beginning while another one is free.
+HttpApi::Served HttpApi::ReplicaFor(const Served& served,
+                                    const std::vector<model::TokenId>& prompt) const {
+  const Served* best = &served;
+  int32_t most = 0;
+  for (const Instance* instance : coordinator_.instances()) {
+    const auto found = served_.find(instance->model().id);
+    if (found == served_.end() || !instance->serving() || instance->scheduler().num_waiting() > 0 ||
+        found->second.model->manifest.bytes != served.model->manifest.bytes)
+      continue;
+    const int32_t held = instance->scheduler().HeldPrefix(prompt);
+    if (held <= most) continue;
+    best = &found->second;
+    most = held;
+  }
+  return *best;
 }
 
 // Before the first plan all that the model could have.
@@ -260,6 +279,7 @@ void HttpApi::Submit(std::shared_ptr<HttpExchange> exchange, CompletionKind kind
     return RespondError(*exchange,
                         absl::ResourceExhaustedError("too many requests wait here already"));
   }
+  served = ReplicaFor(served, prompt);
   SequenceRequest request;
   request.prompt = std::move(prompt);
   request.sampling = asked.sampling.Over(served.model->text.default_sampling(), options_.random());

@@ -118,6 +118,7 @@ class HttpApi {
   template <typename Work, typename Then>
   void Read(std::shared_ptr<HttpExchange> exchange, Work work, Then then);
   absl::StatusOr<Served> ModelNamed(const std::string& name) const;
+  Served ReplicaFor(const Served& served, const std::vector<model::TokenId>& prompt) const;
   int64_t ContextLength(const Served& served) const;
   absl::StatusOr<wire::WorkerId> WorkerNamed(const HttpRequest& request) const;
   // On the planner's thread, unless too much waits for it.

@@ -34,6 +34,8 @@ TEST(ResidenceTest, PromptsThatBeginAlikeShareTheirFullBlocks) {
   ASSERT_NE(begin, nullptr);
   EXPECT_EQ(begin->fork_length, 96);  // 3 blocks of 100
   EXPECT_EQ(frame->step.tokens.front().position, 96);
+  EXPECT_EQ(rig.scheduler().HeldPrefix(Rig::Prompt(10, 4, system)), 96);
+  EXPECT_EQ(rig.scheduler().HeldPrefix(Rig::Prompt(100, 4)), 0);
   EXPECT_EQ(rig.scheduler().num_blocks() - rig.scheduler().num_free_blocks(), used + 1);
   rig.RunAll();
   rig.ExpectDone(first);
