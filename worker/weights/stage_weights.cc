@@ -35,16 +35,9 @@ void StageWeightsFetch::OnFiles(Work work,
 }
 
 WeightsFetch& StageWeightsFetch::fetch() {
-  if (fetch_ == nullptr) {
+  if (fetch_ == nullptr)
     fetch_ = std::make_unique<WeightsFetch>(around_, store_.cache(), wanted_.sources, options_);
-    fetch_->Pause(paused_);
-  }
   return *fetch_;
-}
-
-void StageWeightsFetch::Pause(bool paused) {
-  paused_ = paused;
-  if (fetch_ != nullptr) fetch_->Pause(paused);
 }
 
 void StageWeightsFetch::End(absl::StatusOr<StageWeights> result) {

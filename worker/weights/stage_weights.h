@@ -43,9 +43,6 @@ class StageWeightsFetch {
                     const FetchOptions& options, absl::AnyInvocable<void(double)> on_progress,
                     absl::AnyInvocable<void(absl::StatusOr<StageWeights>)> done);
 
-  // Fetches nothing while something more urgent is fetched.
-  void Pause(bool paused);
-
  private:
   using ManifestPtr = std::shared_ptr<const model::Manifest>;
   // Blobs that have to come, as far as is known, pinned.
@@ -79,7 +76,6 @@ class StageWeightsFetch {
   const FetchOptions options_;
   absl::AnyInvocable<void(double)> on_progress_;
   absl::AnyInvocable<void(absl::StatusOr<StageWeights>)> done_;
-  bool paused_ = false;
   std::unique_ptr<WeightsFetch> fetch_;  // once something is missing
   ManifestPtr manifest_;
   std::shared_ptr<const model::BlobPin> common_pin_;

@@ -124,13 +124,8 @@ void WeightsFetch::GetBlobs(std::vector<model::Blob> blobs, StoredCallback on_st
   Pump();
 }
 
-void WeightsFetch::Pause(bool paused) {
-  paused_ = paused;
-  if (!paused_) Pump();
-}
-
 void WeightsFetch::Pump() {
-  if (on_blobs_ == nullptr || paused_) return;
+  if (on_blobs_ == nullptr) return;
   while (open_.size() < kOpenBlobs && !waiting_.empty()) {
     const auto open = std::make_shared<Open>();
     open->blob = std::move(waiting_.front());

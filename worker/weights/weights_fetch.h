@@ -52,9 +52,6 @@ class WeightsFetch final : private SourceEvents {
   void GetBlobs(std::vector<model::Blob> blobs, StoredCallback on_stored,
                 absl::AnyInvocable<void(absl::Status)> done);
 
-  // Asks for nothing while something more urgent is fetched.
-  void Pause(bool paused);
-
  private:
   // A blob that is being fetched.
   struct Open {
@@ -96,7 +93,6 @@ class WeightsFetch final : private SourceEvents {
   const std::shared_ptr<model::BlobCache> cache_;
   const FetchOptions options_;
   std::vector<std::unique_ptr<Source>> sources_;
-  bool paused_ = false;
 
   std::optional<Sha256Digest> manifest_;  // wanted
   size_t next_source_ = 0;                // to ask for it

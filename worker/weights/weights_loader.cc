@@ -221,12 +221,13 @@ void WeightsLoader::EndCopy(absl::Status status) {
 
 void WeightsLoader::BeginLoading() {
   ++num_loading_;
-  if (!copies_.empty() && copies_.front().fetch != nullptr) copies_.front().fetch->Pause(true);
+  // It goes on later from the chunks that are there. Until then it must hold no partial blob: the
+  // stage may need the very same.
+  if (!copies_.empty()) copies_.front().fetch.reset();
 }
 
 void WeightsLoader::EndLoading() {
-  if (--num_loading_ > 0) return;
-  if (!copies_.empty() && copies_.front().fetch != nullptr) copies_.front().fetch->Pause(false);
+  --num_loading_;
   StartNextCopy();
 }
 

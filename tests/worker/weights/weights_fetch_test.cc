@@ -276,18 +276,6 @@ TEST_F(WeightsFetchTest, SaysThatTheCacheIsTooSmall) {
   EXPECT_NE(status.message().find("8.0 MiB"), absl::string_view::npos) << status;
 }
 
-TEST_F(WeightsFetchTest, PausesAndGoesOn) {
-  Serve("home", Owner());
-  Start({"home"}, {.chunks_per_source = 1});
-  fetch_->Pause(true);
-  time_.RunFor(absl::Minutes(1));
-  EXPECT_LE(stored_, kChunkBytes);
-  fetch_->Pause(false);
-  EXPECT_TRUE(time_.RunUntil([this] { return done_; }, absl::Minutes(1)));
-  EXPECT_TRUE(status_.ok()) << status_;
-  ExpectAllThere();
-}
-
 TEST_F(WeightsFetchTest, GetsAManifestFromWhomeverHasIt) {
   const std::string bytes = "{\"any\":\"text\"}";
   const Sha256Digest address = Sha256(bytes);

@@ -425,5 +425,30 @@ TEST_F(WeightsLoaderTest, KeepsCopiesWhileNothingIsLoaded) {
   EXPECT_FALSE(ended[2].ok());
 }
 
+// The copy's worker takes its layers over before it has them all.
+TEST_F(WeightsLoaderTest, ALoadGoesOnWhereACopyWas) {
+  AddWorker("w1");
+  faults_.bytes_per_second = {{wire::kCoordinator, 2e5}};
+  wire::KeepCopy copy;
+  copy.manifest = indexed_.address.bytes;
+  copy.range = {0, cuts_};
+  std::vector<absl::Status> ended;
+  loaders_.at("w1")->KeepCopy(copy, [&](absl::Status status) { ended.push_back(status); });
+  int64_t all = 0, largest = 0;
+  for (const model::Blob* blob : model::AllBlobs(indexed_.manifest)) {
+    all += static_cast<int64_t>(blob->size_bytes);
+    largest = std::max(largest, static_cast<int64_t>(blob->size_bytes));
+  }
+  const wire::WeightsServer& server = *nodes_.at(wire::kCoordinator).server;
+  ASSERT_TRUE(time_.RunUntil([&] { return server.sent_bytes() > all / 2; }, absl::Minutes(1)));
+  Begin("w1", Plan(0, 1, 0, cuts_));
+  EXPECT_TRUE(time_.RunUntil([&] { return results_["w1"].has_value(); }, absl::Seconds(15)));
+  ASSERT_TRUE(results_["w1"].has_value());
+  EXPECT_TRUE(results_["w1"]->ok()) << results_["w1"]->status();
+  EXPECT_LE(server.sent_bytes(), all + largest) << "but for the chunk that was under way";
+  EXPECT_TRUE(time_.RunUntil([&] { return !ended.empty(); }, absl::Minutes(1)));
+  EXPECT_TRUE(ended[0].ok()) << ended[0];
+}
+
 }  // namespace
 }  // namespace potluck::worker
