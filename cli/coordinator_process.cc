@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cli/environment.h"
 #include "cli/model_options.h"
 #include "cli/network.h"
 #include "cli/terminal.h"
@@ -74,7 +75,7 @@ class CoordinatorProcess::Impl {
   Impl(CoordinatorProcessOptions options, StateFolder state)
       : options_(std::move(options)),
         folder_(std::move(state)),
-        manifests_(options_.cache_folder + "/manifests"),
+        manifests_(ManifestsFolder(options_.cache_folder)),
         random_(std::random_device()()) {}
 
   ~Impl() {
@@ -175,6 +176,7 @@ class CoordinatorProcess::Impl {
   const std::vector<std::string>& listen_addresses() const { return listen_addresses_; }
   const std::string& api_key() const { return api_key_; }
   const std::string& admin_key() const { return admin_key_; }
+  const std::shared_ptr<model::LocalFiles>& local_files() const { return local_; }
   absl::StatusOr<std::string> JoinLine() {
     absl::StatusOr<std::string> line = absl::UnknownError("not asked");
     logic_.RunAndWait([&] { line = JoinLineHere(/*replace=*/false); });
@@ -324,6 +326,9 @@ const std::vector<std::string>& CoordinatorProcess::listen_addresses() const {
 }
 const std::string& CoordinatorProcess::api_key() const { return impl_->api_key(); }
 const std::string& CoordinatorProcess::admin_key() const { return impl_->admin_key(); }
+const std::shared_ptr<model::LocalFiles>& CoordinatorProcess::local_files() const {
+  return impl_->local_files();
+}
 absl::StatusOr<std::string> CoordinatorProcess::JoinLine() const { return impl_->JoinLine(); }
 absl::StatusOr<wire::TlsIdentity> CoordinatorProcess::MakeWorkerIdentity(
     const std::string& private_key) const {

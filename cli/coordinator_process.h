@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/state_folder.h"
 #include "coordinator/api/http/load_request.h"
+#include "model/store/local_files.h"
 #include "wire/trust/tls_identity.h"
 
 namespace potluck::cli {
@@ -48,6 +49,8 @@ class CoordinatorProcess {
   const std::vector<std::string>& listen_addresses() const;
   const std::string& api_key() const;  // empty: none is asked for
   const std::string& admin_key() const;
+  // Of the models that it serves, for a worker in this process.
+  const std::shared_ptr<model::LocalFiles>& local_files() const;
   // HOST:PORT/CODE: what other machines join with.
   absl::StatusOr<std::string> JoinLine() const;
   // For a worker in this process, with that private key.

@@ -23,6 +23,12 @@ std::string DefaultModelsFolder() {
 
 std::string DefaultCacheFolder() { return BaseFolder("XDG_CACHE_HOME", "/.cache") + "/potluck"; }
 
+std::string ManifestsFolder(const std::string& cache_folder) { return cache_folder + "/manifests"; }
+
+std::string FetchedManifestsFolder(const std::string& cache_folder) {
+  return cache_folder + "/fetched-manifests";
+}
+
 std::string DefaultStateFolder() {
   return BaseFolder("XDG_STATE_HOME", "/.local/state") + "/potluck";
 }

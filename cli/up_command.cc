@@ -108,6 +108,7 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> StartWorker(WorkerProcessOptions 
   POTLUCK_ASSIGN_OR_RETURN(const HostPort at,
                            ParseHostPort(coordinator.listen_addresses().front()));
   with.coordinator = {JoinHostPort(DialledHere(at.host), at.port)};
+  with.local_files = coordinator.local_files();
   with.listen = JoinHostPort(at.host, 0);
   return WorkerProcess::Start(std::move(with), std::move(identity), {});
 }

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cli/environment.h"
 #include "cli/network.h"
 #include "cli/terminal.h"
 #include "common/host_port.h"
@@ -17,6 +18,7 @@
 #include "common/thread_executor.h"
 #include "kernels/devices.h"
 #include "model/store/blob_cache.h"
+#include "model/store/manifest_cache.h"
 #include "wire/grpc/grpc_server.h"
 #include "wire/grpc/grpc_transport.h"
 #include "wire/grpc/join_client.h"
@@ -54,6 +56,15 @@ absl::StatusOr<std::vector<wire::DeviceProfile>> ProfileDevices(
   return profiles;
 }
 
+// Those that a coordinator of this user has read, and that are as they were then.
+std::shared_ptr<model::LocalFiles> KnownFiles(const std::string& cache_folder) {
+  auto files = std::make_shared<model::LocalFiles>();
+  for (const model::IndexedManifest& known :
+       model::ManifestCache(ManifestsFolder(cache_folder)).All())
+    files->Add(known);
+  return files;
+}
+
 // Where a port is given, that one; otherwise 7080, or the next free one.
 absl::StatusOr<std::unique_ptr<wire::GrpcServer>> Listen(const std::string& listen,
                                                          const wire::TlsIdentity& identity,
@@ -82,7 +93,7 @@ class WorkerProcess::Impl {
  public:
   Impl(WorkerProcessOptions options, std::shared_ptr<model::BlobCache> cache)
       : options_(std::move(options)),
-        store_(std::move(cache), std::make_shared<model::LocalFiles>()),
+        store_(std::move(cache), options_.local_files),
         claims_(options_.memory_limit_bytes),
         watch_(options_.cache_folder) {}
 
@@ -145,7 +156,7 @@ class WorkerProcess::Impl {
             .coordinator = {.worker = wire::kCoordinator,
                             .name = wire::kCoordinator,
                             .addresses = options_.coordinator},
-            .manifests_folder = options_.cache_folder + "/fetched-manifests",
+            .manifests_folder = FetchedManifestsFolder(options_.cache_folder),
             .open_device =
                 [threads = options_.num_threads](const std::string& device) {
                   return kernels::OpenDevice({.device = device, .num_threads = threads});
@@ -228,6 +239,7 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(WorkerProces
   POTLUCK_ASSIGN_OR_RETURN(std::vector<wire::DeviceProfile> profiles, ProfileDevices(options));
   POTLUCK_ASSIGN_OR_RETURN(auto cache, model::BlobCache::Open({.folder = options.cache_folder,
                                                                .now = [] { return absl::Now(); }}));
+  if (options.local_files == nullptr) options.local_files = KnownFiles(options.cache_folder);
   auto impl = std::make_unique<Impl>(std::move(options), std::move(cache));
   POTLUCK_RETURN_IF_ERROR(impl->Start(identity, std::move(profiles), std::move(events)));
   return std::unique_ptr<WorkerProcess>(new WorkerProcess(std::move(impl)));

@@ -9,15 +9,19 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "model/store/local_files.h"
 #include "wire/trust/tls_identity.h"
 #include "worker/worker.h"
 
 namespace potluck::cli {
 
 struct WorkerProcessOptions {
-  std::string name;                  // a label; empty: the host's name
-  std::string state_folder;          // locked by the caller
-  std::string cache_folder;          // of weights, shared by all workers of this user
+  std::string name;          // a label; empty: the host's name
+  std::string state_folder;  // locked by the caller
+  std::string cache_folder;  // of weights, shared by all workers of this user
+  // Model files of this machine, whose weights are not fetched. Null: those of which the cache
+  // folder has manifests.
+  std::shared_ptr<model::LocalFiles> local_files;
   std::vector<std::string> devices;  // as `potluck devices` names them
   int64_t memory_limit_bytes = 0;    // for stages, of each device; 0: none
   int num_threads = 0;               // of the CPU; 0: one per core

@@ -7,7 +7,7 @@ import os
 import socket
 import unittest
 
-from cluster import ClusterTest
+from cluster import DEMO, ClusterTest
 
 
 class JoinLine(ClusterTest):
@@ -144,6 +144,24 @@ class Owner(ClusterTest):
                             "--cache-dir", self.folder + "/cache", *flags)
         worker.wait_for("joined the cluster")
         worker.end()
+
+
+class OwnFiles(ClusterTest):
+    def cached(self):
+        return json.loads(self.fine("cache", "ls", "--json", "--cache-dir", self.folder + "/own").out)["blobs"]
+
+    def test_what_lies_in_a_file_of_this_machine_is_not_fetched(self):
+        alone = self.start("up", DEMO, "-t", "1", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--state-dir",
+                           self.folder + "/alone", "--cache-dir", self.folder + "/own")
+        alone.wait_for("(?m)^ready$")
+        self.assertEqual(self.cached(), [])
+        alone.end()
+        # Its cache folder knows the file from then on, whose cluster it is in.
+        self.up()
+        self.join("desk", "--cache-dir", self.folder + "/own")
+        self.wait_for_stages(1)
+        self.assertEqual(self.stages(), ["desk"])
+        self.assertEqual(self.cached(), [])
 
 
 if __name__ == "__main__":

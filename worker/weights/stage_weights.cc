@@ -86,11 +86,14 @@ void StageWeightsFetch::FetchManifest() {
 
 namespace {
 
-// Pins what is missing before the room for it is looked for.
+// Pins what is missing before the room for it is looked for. What lies in a local file needs none,
+// and a copy of it in the cache may go.
 absl::StatusOr<std::shared_ptr<const model::BlobPin>> PinAll(
     const model::BlobStore& store, std::span<const model::Blob* const> blobs) {
   std::vector<Sha256Digest> ids;
-  for (const model::Blob* blob : blobs) ids.push_back(blob->id);
+  for (const model::Blob* blob : blobs) {
+    if (!store.files().Has(*blob)) ids.push_back(blob->id);
+  }
   return store.cache()->Pin(std::move(ids));
 }
 

@@ -50,11 +50,13 @@ class WeightsLoaderTest : public WeightsWorld {
   // `lent_bytes`: what its owner lends of its device; 0: no limit.
   WeightsLoader& AddWorker(const std::string& name,
                            std::shared_ptr<model::BlobCache> cache = nullptr,
-                           int64_t lent_bytes = 0) {
+                           int64_t lent_bytes = 0,
+                           std::shared_ptr<model::LocalFiles> files = nullptr) {
     loaders_.erase(name);
     claims_[name] = std::make_unique<MemoryClaims>(lent_bytes);
     AddNode(name);
     if (cache == nullptr) cache = OpenCache(name);
+    if (files == nullptr) files = std::make_shared<model::LocalFiles>();
     caches_[name] = cache;
     WeightsLoaderOptions options;
     options.coordinator = PeerOf(wire::kCoordinator);
@@ -67,8 +69,7 @@ class WeightsLoaderTest : public WeightsWorld {
     options.make_thread = [this] { return time_.MakeExecutor(); };
     auto& loader = loaders_[name];
     loader = std::make_unique<WeightsLoader>(
-        std::move(options), model::BlobStore(cache, std::make_shared<model::LocalFiles>()),
-        Around(name));
+        std::move(options), model::BlobStore(cache, std::move(files)), Around(name));
     return *loader;
   }
 
@@ -294,6 +295,42 @@ TEST_F(WeightsLoaderTest, FetchesFromAWorkerToo) {
   ASSERT_TRUE(Load("w2", plan).ok());
   EXPECT_GT(nodes_.at("w1s").server->sent_bytes(), sent / 2);
   EXPECT_LT(nodes_.at(wire::kCoordinator).server->sent_bytes(), sent + sent / 2);
+}
+
+// Whatever it is called there, and however little room the cache has.
+TEST_F(WeightsLoaderTest, FetchesNothingThatLiesInALocalFile) {
+  std::filesystem::create_directories(folder_);
+  const std::string path = folder_ + "/other-name.gguf";
+  std::filesystem::copy_file(kDemo, path);
+  const auto file = model::OpenModelFile(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const auto indexed = model::MakeManifest(*file, {});
+  ASSERT_TRUE(indexed.ok()) << indexed.status();
+  EXPECT_NE(indexed->address, indexed_.address);
+  const auto files = std::make_shared<model::LocalFiles>();
+  files->Add(*indexed);
+  AddWorker("w1", OpenCache("w1", 1), 0, files);
+  AddStage("w1", Plan(0, 1, 0, cuts_));
+  EXPECT_EQ(nodes_.at(wire::kCoordinator).server->sent_bytes(), 0);
+  EXPECT_TRUE(caches_["w1"]->List()->empty());
+
+  // A copy from before the file was there is not held on to.
+  AddWorker("w2");
+  ASSERT_TRUE(Load("w2", Plan(0, 1, 0, cuts_)).ok());
+  const int64_t sent = nodes_.at(wire::kCoordinator).server->sent_bytes();
+  const auto cache = caches_["w2"];
+  loadings_.clear();
+  AddWorker("w2", cache, 0, files);
+  AddStage("w2", Plan(0, 1, 0, cuts_));
+  EXPECT_EQ(nodes_.at(wire::kCoordinator).server->sent_bytes(), sent);
+  EXPECT_EQ(cache->Clear()->kept_blobs, 0u);
+
+  // Nobody knows what a changed file holds.
+  std::filesystem::last_write_time(path,
+                                   std::filesystem::last_write_time(path) - std::chrono::hours(1));
+  AddWorker("w3", nullptr, 0, files);
+  ASSERT_TRUE(Load("w3", Plan(0, 1, 0, cuts_)).ok());
+  EXPECT_EQ(nodes_.at(wire::kCoordinator).server->sent_bytes(), 2 * sent);
 }
 
 TEST_F(WeightsLoaderTest, IsCancelledAtAnyTime) {
