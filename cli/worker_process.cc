@@ -106,6 +106,8 @@ class WorkerProcess::Impl {
       server_.reset();
       transport_.reset();
     });
+    // Threads of what they gave up still post to the logic.
+    disposal_.RunAndWait([] {});
   }
 
   absl::Status Start(const wire::TlsIdentity& identity, std::vector<wire::DeviceProfile> profiles,
@@ -168,6 +170,7 @@ class WorkerProcess::Impl {
                                     .version = version,
                                     .executor = logic_,
                                     .files = files_,
+                                    .disposal = disposal_,
                                     .transport = *transport_});
     events.keep_copy = [this](const wire::KeepCopy& copy) {
       loader_->KeepCopy(copy, [](const absl::Status& status) {
@@ -218,6 +221,7 @@ class WorkerProcess::Impl {
   }
 
   const WorkerProcessOptions options_;
+  ThreadExecutor disposal_;  // ends last: the logic posts to it
   ThreadExecutor logic_;
   ThreadExecutor files_, renewing_;  // end first: their tasks post to the logic
   model::BlobStore store_;

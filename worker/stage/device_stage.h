@@ -12,7 +12,7 @@
 
 namespace potluck::worker {
 
-// Lives on `executor`.
+// Lives on `executor`. Destroying it waits for nothing: a step that runs then ends on its thread.
 class DeviceStage final : public StageRunner {
  public:
   // What a stage consists of, in the order in which each part needs those before it.
@@ -25,8 +25,10 @@ class DeviceStage final : public StageRunner {
     int64_t replay_bytes = 0;  // as in wire::Prepare
   };
 
-  // `thread` runs nothing else. `executor` must outlive the stage.
-  DeviceStage(Parts parts, std::unique_ptr<Executor> thread, Executor& executor);
+  // `thread` runs nothing else; it and the parts are destroyed on `disposal`. Both executors must
+  // outlive that.
+  DeviceStage(Parts parts, std::unique_ptr<Executor> thread, Executor& executor,
+              Executor& disposal);
   ~DeviceStage() override;
 
   void Run(wire::StageFrame frame, const StagePart& part,
@@ -37,15 +39,26 @@ class DeviceStage final : public StageRunner {
       absl::AnyInvocable<void(absl::StatusOr<std::vector<wire::SequenceLength>>)> done) override;
 
  private:
-  // Answers on the executor, unless the stage is gone by then.
-  template <typename T>
-  void Answer(absl::AnyInvocable<void(T)> done, T answer);
+  // May outlive the stage: what runs on the thread refers to nothing else.
+  struct Device {
+    Device(Parts of, std::unique_ptr<Executor> on)
+        : parts(std::move(of)),
+          frames(*parts.stage, parts.is_last, parts.replay_bytes),
+          thread(std::move(on)) {}
 
-  const Parts parts_;
-  FrameRunner frames_;  // on thread_
+    const Parts parts;
+    FrameRunner frames;                // on `thread`
+    std::unique_ptr<Executor> thread;  // ends first
+  };
+
+  // Runs `work` on the thread, and answers on the executor, unless the stage is gone by then.
+  template <typename Work, typename Done>
+  void OnThread(Work work, Done done);
+
+  std::unique_ptr<Device> device_;
   Executor& executor_;
+  Executor& disposal_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::unique_ptr<Executor> thread_;  // ends first
 };
 
 }  // namespace potluck::worker

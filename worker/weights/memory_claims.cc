@@ -17,7 +17,8 @@ absl::StatusOr<std::unique_ptr<MemoryClaims::Claim>> MemoryClaims::Take(const st
                                                                         model::InstanceId instance,
                                                                         int64_t bytes) {
   std::map<model::InstanceId, int64_t> others;
-  for (const Entry& entry : *entries_) {
+  const MutexLock lock(book_->mutex);
+  for (const Entry& entry : book_->entries) {
     if (entry.device != device || entry.instance == instance) continue;
     int64_t& most = others[entry.instance];
     most = std::max(most, entry.bytes);
@@ -29,13 +30,19 @@ absl::StatusOr<std::unique_ptr<MemoryClaims::Claim>> MemoryClaims::Take(const st
         absl::StrCat("the layers take ", MiB(bytes), " of ", device, ", beside ", MiB(beside),
                      " of other models, and its owner lends ", MiB(limit_bytes_), " (--memory)"));
   }
-  const auto entry = entries_->insert(entries_->end(), {device, instance, bytes});
-  return std::unique_ptr<Claim>(new Claim(entries_, entry));
+  const auto entry = book_->entries.insert(book_->entries.end(), {device, instance, bytes});
+  return std::unique_ptr<Claim>(new Claim(book_, entry));
+}
+
+MemoryClaims::Claim::~Claim() {
+  const MutexLock lock(book_->mutex);
+  book_->entries.erase(entry_);
 }
 
 int64_t MemoryClaims::HeldBytes(const std::string& device) const {
   int64_t held = 0;
-  for (const Entry& entry : *entries_) {
+  const MutexLock lock(book_->mutex);
+  for (const Entry& entry : book_->entries) {
     if (entry.device == device) held += entry.bytes;
   }
   return held;

@@ -7,12 +7,14 @@
 #include <memory>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "common/mutex.h"
 #include "model/step.h"
 
 namespace potluck::worker {
 
-// Single-threaded.
+// Thread-safe.
 class MemoryClaims {
  private:
   struct Entry {
@@ -20,23 +22,26 @@ class MemoryClaims {
     model::InstanceId instance = 0;
     int64_t bytes = 0;
   };
-  using Entries = std::list<Entry>;
+  struct Book {
+    Mutex mutex;
+    std::list<Entry> entries ABSL_GUARDED_BY(mutex);
+  };
 
  public:
   // Held as long as it lives. May outlive the claims.
   class Claim {
    public:
-    ~Claim() { entries_->erase(entry_); }
+    ~Claim();
     Claim(const Claim&) = delete;
     Claim& operator=(const Claim&) = delete;
 
    private:
     friend class MemoryClaims;
-    Claim(std::shared_ptr<Entries> entries, Entries::iterator entry)
-        : entries_(std::move(entries)), entry_(entry) {}
+    Claim(std::shared_ptr<Book> book, std::list<Entry>::iterator entry)
+        : book_(std::move(book)), entry_(entry) {}
 
-    const std::shared_ptr<Entries> entries_;
-    const Entries::iterator entry_;
+    const std::shared_ptr<Book> book_;
+    const std::list<Entry>::iterator entry_;
   };
 
   // `limit_bytes`: of each device, for all stages together; 0: no limit.
@@ -53,7 +58,7 @@ class MemoryClaims {
 
  private:
   const int64_t limit_bytes_;
-  const std::shared_ptr<Entries> entries_ = std::make_shared<Entries>();
+  const std::shared_ptr<Book> book_ = std::make_shared<Book>();
 };
 
 }  // namespace potluck::worker

@@ -26,7 +26,8 @@ struct WeightsSurroundings {
   wire::WorkerId self;
   wire::Version version;
   Executor& executor;
-  Executor& files;  // runs what reads and writes disks
+  Executor& files;     // runs what reads and writes disks
+  Executor& disposal;  // destroys what takes a while (worker/disposal.h)
   wire::Transport& transport;
 };
 

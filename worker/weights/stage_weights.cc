@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/status_macros.h"
+#include "worker/disposal.h"
 
 namespace potluck::worker {
 
@@ -60,7 +61,8 @@ void StageWeightsFetch::OnManifest(absl::StatusOr<ManifestPtr> manifest) {
     End(manifest.status());
   } else {
     manifest_ = *std::move(manifest);
-    OnFiles([store = store_, manifest = manifest_] { return FindCommon(store, manifest); },
+    OnFiles([store = store_, &disposal = around_.disposal,
+             manifest = manifest_] { return FindCommon(store, disposal, manifest); },
             &StageWeightsFetch::OnCommon);
   }
 }
@@ -89,12 +91,13 @@ namespace {
 // Pins what is missing before the room for it is looked for. What lies in a local file needs none,
 // and a copy of it in the cache may go.
 absl::StatusOr<std::shared_ptr<const model::BlobPin>> PinAll(
-    const model::BlobStore& store, std::span<const model::Blob* const> blobs) {
+    const model::BlobStore& store, Executor& disposal, std::span<const model::Blob* const> blobs) {
   std::vector<Sha256Digest> ids;
   for (const model::Blob* blob : blobs) {
     if (!store.files().Has(*blob)) ids.push_back(blob->id);
   }
-  return store.cache()->Pin(std::move(ids));
+  POTLUCK_ASSIGN_OR_RETURN(auto pin, store.cache()->Pin(std::move(ids)));
+  return DestroyedOn(disposal, std::move(pin));
 }
 
 absl::StatusOr<std::vector<model::Blob>> MissingOf(const model::BlobStore& store,
@@ -109,10 +112,10 @@ absl::StatusOr<std::vector<model::Blob>> MissingOf(const model::BlobStore& store
 }  // namespace
 
 absl::StatusOr<StageWeightsFetch::Needed> StageWeightsFetch::FindCommon(
-    const model::BlobStore& store, const ManifestPtr& manifest) {
+    const model::BlobStore& store, Executor& disposal, const ManifestPtr& manifest) {
   const std::vector<const model::Blob*> blobs = model::StoredModel::CommonBlobs(*manifest);
   Needed needed;
-  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, blobs));
+  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, disposal, blobs));
   POTLUCK_ASSIGN_OR_RETURN(needed.missing, MissingOf(store, blobs));
   return needed;
 }
@@ -128,8 +131,8 @@ void StageWeightsFetch::OnCommon(absl::StatusOr<Needed> needed) {
       End(std::move(status));
       return;
     }
-    OnFiles([store = store_, manifest = manifest_,
-             wanted = wanted_] { return FindStage(store, manifest, wanted); },
+    OnFiles([store = store_, &disposal = around_.disposal, manifest = manifest_,
+             wanted = wanted_] { return FindStage(store, disposal, manifest, wanted); },
             &StageWeightsFetch::OnStage);
   };
   if (needed->missing.empty()) {
@@ -143,9 +146,11 @@ void StageWeightsFetch::OnCommon(absl::StatusOr<Needed> needed) {
 // ---- 3. the stage's own ----
 
 absl::StatusOr<StageWeightsFetch::Needed> StageWeightsFetch::FindStage(
-    const model::BlobStore& store, const ManifestPtr& manifest, const WantedWeights& wanted) {
+    const model::BlobStore& store, Executor& disposal, const ManifestPtr& manifest,
+    const WantedWeights& wanted) {
   POTLUCK_ASSIGN_OR_RETURN(std::shared_ptr<const model::StoredModel> model,
                            model::StoredModel::Open(*manifest, store));
+  model = DestroyedOn(disposal, std::move(model));
   model::StageOptions stage = wanted.stage;
   if (stage.context_length == 0) stage.context_length = model->config().context_length;
   Needed needed;
@@ -156,7 +161,7 @@ absl::StatusOr<StageWeightsFetch::Needed> StageWeightsFetch::FindStage(
   }
   POTLUCK_ASSIGN_OR_RETURN(const std::vector<const model::Blob*> blobs,
                            model::BlobsOf(*manifest, needed.weights.tensors));
-  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, blobs));
+  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, disposal, blobs));
   POTLUCK_ASSIGN_OR_RETURN(needed.missing, MissingOf(store, blobs));
   needed.weights.model = std::move(model);
   return needed;

@@ -54,9 +54,9 @@ class StageWeightsFetch {
 
   static absl::StatusOr<ManifestPtr> ReadManifest(const KeptManifests& manifests,
                                                   const Sha256Digest& address);
-  static absl::StatusOr<Needed> FindCommon(const model::BlobStore& store,
+  static absl::StatusOr<Needed> FindCommon(const model::BlobStore& store, Executor& disposal,
                                            const ManifestPtr& manifest);
-  static absl::StatusOr<Needed> FindStage(const model::BlobStore& store,
+  static absl::StatusOr<Needed> FindStage(const model::BlobStore& store, Executor& disposal,
                                           const ManifestPtr& manifest, const WantedWeights& wanted);
 
   void OnManifest(absl::StatusOr<ManifestPtr> manifest);

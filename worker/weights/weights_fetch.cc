@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 #include "common/text.h"
 #include "model/store/manifest.h"
+#include "worker/disposal.h"
 
 namespace potluck::worker {
 namespace {
@@ -148,9 +150,13 @@ void WeightsFetch::Pump() {
 
 void WeightsFetch::OpenBlob(const OpenPtr& open) {
   const bool beside_others = open->waited >= kPatience;
-  OnFiles([cache = cache_, blob = open->blob,
-           beside_others] { return cache->Write(blob, beside_others); },
-          [this, open](auto writer) { Opened(open, std::move(writer)); });
+  using Writer = absl::StatusOr<std::shared_ptr<model::BlobWriter>>;
+  OnFiles(
+      [cache = cache_, blob = open->blob, beside_others, &disposal = around_.disposal]() -> Writer {
+        POTLUCK_ASSIGN_OR_RETURN(auto writer, cache->Write(blob, beside_others));
+        return DestroyedOn(disposal, std::move(writer));
+      },
+      [this, open](Writer writer) { Opened(open, std::move(writer)); });
 }
 
 void WeightsFetch::Opened(const OpenPtr& open,

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/disposal.h"
 #include "worker/stage/device_stage.h"
 
 namespace potluck::worker {
@@ -38,7 +40,7 @@ model::StageOptions StageOptionsOf(const wire::Prepare& plan) {
   return options;
 }
 
-absl::StatusOr<DeviceStage::Parts> LoadOnDevice(const WeightsLoaderOptions& options,
+absl::StatusOr<DeviceStage::Parts> LoadOnDevice(const OpenDevice& open_device,
                                                 const wire::Prepare& plan,
                                                 const StageWeights& weights,
                                                 const std::function<void(double)>& on_progress,
@@ -48,7 +50,7 @@ absl::StatusOr<DeviceStage::Parts> LoadOnDevice(const WeightsLoaderOptions& opti
   stage.on_progress = on_progress;
   stage.cancelled = cancelled;
   const model::ModelConfig& config = weights.model->config();
-  POTLUCK_ASSIGN_OR_RETURN(parts.backend, options.open_device(plan.device));
+  POTLUCK_ASSIGN_OR_RETURN(parts.backend, open_device(plan.device));
   POTLUCK_ASSIGN_OR_RETURN(const auto source, weights.model->Weights(weights.tensors));
   POTLUCK_ASSIGN_OR_RETURN(parts.stage,
                            model::DecoderStage::Load(config, *source, *parts.backend, stage));
@@ -66,25 +68,38 @@ class WeightsLoader::StageLoading final : public Loading {
   StageLoading(WeightsLoader& loader, const wire::Prepare& plan,
                absl::AnyInvocable<void(double)> on_progress,
                absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done)
-      : loader_(loader),
-        plan_(plan),
-        on_progress_(std::move(on_progress)),
-        done_(std::move(done)),
-        weights_(
-            loader.around_, loader.store_, loader.manifests_, Needs(), loader.options_.fetch,
-            [this](double fraction) {
-              fetched_ = true;
-              Show(kFetchedShare * fraction);
-            },
-            [this](absl::StatusOr<StageWeights> weights) { OnWeights(std::move(weights)); }) {
+      : loader_(loader), plan_(plan), on_progress_(std::move(on_progress)), done_(std::move(done)) {
     loader_.BeginLoading();
+    // What was given up before may still hold the memory that this stage is to have.
+    loader_.around_.disposal.Post(
+        [this, alive = std::weak_ptr(alive_), &executor = loader_.around_.executor] {
+          executor.Post([this, alive] {
+            if (!alive.expired()) Fetch();
+          });
+        });
   }
   ~StageLoading() override {
     *cancelled_ = true;
     if (fetching_) loader_.EndLoading();
+    DestroyOn(loader_.around_.disposal, std::move(work_));
   }
 
  private:
+  struct Work {
+    absl::StatusOr<DeviceStage::Parts> parts = absl::UnknownError("not loaded yet");
+    std::unique_ptr<Executor> thread;  // ends first: its task looks at cancelled_ after each weight
+  };
+
+  void Fetch() {
+    weights_.emplace(
+        loader_.around_, loader_.store_, loader_.manifests_, Needs(), loader_.options_.fetch,
+        [this](double fraction) {
+          fetched_ = true;
+          Show(kFetchedShare * fraction);
+        },
+        [this](absl::StatusOr<StageWeights> weights) { OnWeights(std::move(weights)); });
+  }
+
   WantedWeights Needs() {
     WantedWeights wanted = loader_.Wanted(plan_.manifest, StageOptionsOf(plan_), plan_.sources);
     if (loader_.options_.claims != nullptr)
@@ -106,19 +121,22 @@ class WeightsLoader::StageLoading final : public Loading {
       done_(weights.status());
       return;
     }
-    thread_ = loader_.options_.make_thread();
-    thread_->Post([this, alive = std::weak_ptr(alive_), cancelled = cancelled_,
-                   &executor = loader_.around_.executor, &options = loader_.options_, plan = plan_,
-                   weights = *std::move(weights)] {
+    work_ = std::make_unique<Work>();
+    work_->thread = loader_.options_.make_thread();
+    work_->thread->Post([this, alive = std::weak_ptr(alive_), work = work_.get(),
+                         cancelled = cancelled_, &executor = loader_.around_.executor,
+                         open_device = loader_.options_.open_device, plan = plan_,
+                         weights = *std::move(weights), claim = std::move(claim_)]() mutable {
       const auto on_progress = [&](double fraction) {
         executor.Post([this, alive, fraction] {
           if (!alive.expired()) OnLoaded(fraction);
         });
       };
-      auto parts =
-          LoadOnDevice(options, plan, weights, on_progress, [&] { return cancelled->load(); });
-      executor.Post([this, alive, parts = std::move(parts)]() mutable {
-        if (!alive.expired()) OnParts(std::move(parts));
+      work->parts =
+          LoadOnDevice(open_device, plan, weights, on_progress, [&] { return cancelled->load(); });
+      if (work->parts.ok()) work->parts->memory_claim = std::move(claim);
+      executor.Post([this, alive] {
+        if (!alive.expired()) OnParts();
       });
     });
   }
@@ -127,14 +145,13 @@ class WeightsLoader::StageLoading final : public Loading {
     Show(fetched_ ? kFetchedShare + (1 - kFetchedShare) * fraction : fraction);
   }
 
-  void OnParts(absl::StatusOr<DeviceStage::Parts> parts) {
-    if (!parts.ok()) {
-      done_(parts.status());
+  void OnParts() {
+    if (!work_->parts.ok()) {
+      done_(work_->parts.status());
       return;
     }
-    parts->memory_claim = std::move(claim_);
-    done_(std::make_unique<DeviceStage>(*std::move(parts), std::move(thread_),
-                                        loader_.around_.executor));
+    done_(std::make_unique<DeviceStage>(*std::move(work_->parts), std::move(work_->thread),
+                                        loader_.around_.executor, loader_.around_.disposal));
   }
 
   void Show(double fraction) {
@@ -149,11 +166,11 @@ class WeightsLoader::StageLoading final : public Loading {
   absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done_;
   bool fetching_ = true, fetched_ = false;
   double shown_ = 0;
-  std::shared_ptr<const void> claim_;  // of its memory, once it is known
+  std::shared_ptr<const void> claim_;  // of its memory, from its announcement until it is loaded
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  StageWeightsFetch weights_;
-  std::unique_ptr<Executor> thread_;  // ends first: its task looks at cancelled_ after each weight
+  std::optional<StageWeightsFetch> weights_;
+  std::unique_ptr<Work> work_;  // once the weights are there
 };
 
 struct WeightsLoader::Copy {

@@ -19,13 +19,16 @@
 
 namespace potluck::worker {
 
+// A device for one stage, by its name in a plan. Called on the stage's thread, also after the
+// loader has gone, while what it began is disposed of.
+using OpenDevice =
+    std::function<absl::StatusOr<std::unique_ptr<kernels::Backend>>(const std::string& device)>;
+
 struct WeightsLoaderOptions {
   wire::Peer coordinator;        // always a source
   std::string manifests_folder;  // where fetched manifests are kept; empty: nowhere
   FetchOptions fetch;
-  // A device for one stage, by its name in a plan. Called on the stage's thread.
-  std::function<absl::StatusOr<std::unique_ptr<kernels::Backend>>(const std::string& device)>
-      open_device;
+  OpenDevice open_device;
   // Where stages are announced and may be refused; null: nowhere. Must outlive the loader.
   MemoryClaims* claims = nullptr;
   // A thread for one stage.

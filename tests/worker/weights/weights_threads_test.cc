@@ -61,13 +61,15 @@ class WeightsThreadsTest : public ::testing::Test {
       link_ = network_.AddNode("w1", {}, logic_);
       WeightsLoaderOptions options;
       options.coordinator = Coordinator();
-      options.open_device = [](const std::string& device) {
+      options.claims = &claims_;
+      options.open_device = [this](const std::string& device) {
+        if (before_opening_) before_opening_();
         return kernels::OpenDevice({.device = device, .num_threads = 1, .target = ""});
       };
       options.make_thread = [] { return std::make_unique<ThreadExecutor>(); };
       loader_ = std::make_unique<WeightsLoader>(
           std::move(options), model::BlobStore(*cache, std::make_shared<model::LocalFiles>()),
-          WeightsSurroundings{"w1", wire::OurVersion("test"), logic_, files_, *link_});
+          WeightsSurroundings{"w1", wire::OurVersion("test"), logic_, files_, disposal_, *link_});
     });
   }
   void TearDown() override {
@@ -77,6 +79,7 @@ class WeightsThreadsTest : public ::testing::Test {
       loader_.reset();
       link_.reset();
     });
+    disposal_.RunAndWait([] {});
     home_.RunAndWait([&] {
       server_.reset();
       home_link_.reset();
@@ -85,8 +88,10 @@ class WeightsThreadsTest : public ::testing::Test {
   }
   std::string folder_;
   wire::Prepare plan_;
+  MemoryClaims claims_{0};
+  std::function<void()> before_opening_;  // on the stage's thread
   wire::MemoryNetwork network_;
-  ThreadExecutor home_, logic_, files_;
+  ThreadExecutor disposal_, home_, logic_, files_;
   std::unique_ptr<wire::MemoryTransport> home_link_, link_;
   std::unique_ptr<wire::WeightsServer> server_;
   std::unique_ptr<WeightsLoader> loader_;
@@ -145,6 +150,46 @@ TEST_F(WeightsThreadsTest, EndsAtAnyTime) {
     reached.get_future().get();
     logic_.RunAndWait([&] { loading_.reset(); });
   }
+}
+
+// The logic sends heartbeats: it waits for no device.
+TEST_F(WeightsThreadsTest, GivesUpWithoutWaiting) {
+  std::promise<void> opening, may_go_on, given_up;
+  std::promise<int64_t> held_by_next;
+  before_opening_ = [&, is_first = true]() mutable {
+    if (!std::exchange(is_first, false)) {
+      held_by_next.set_value(claims_.HeldBytes("cpu"));
+      return;
+    }
+    opening.set_value();
+    may_go_on.get_future().wait();
+  };
+  logic_.RunAndWait([&] {
+    loading_ = loader_->Load(
+        plan_, [](double) {}, [](const Loaded&) { ADD_FAILURE() << "it was given up"; });
+  });
+  opening.get_future().wait();
+  logic_.Post([&] {
+    loading_.reset();
+    given_up.set_value();
+  });
+  const std::future<void> gone = given_up.get_future();
+  if (gone.wait_for(std::chrono::seconds(30)) != std::future_status::ready) {
+    may_go_on.set_value();
+    gone.wait();
+    FAIL() << "it waits for the device";
+  }
+  const int64_t held = claims_.HeldBytes("cpu");
+  EXPECT_GT(held, 0) << "the device may have it still";
+
+  // The next one begins when all of that is given back.
+  logic_.RunAndWait([&] {
+    loading_ = loader_->Load(
+        plan_, [](double) {},
+        [](const Loaded& loaded) { EXPECT_TRUE(loaded.ok()) << loaded.status(); });
+  });
+  may_go_on.set_value();
+  EXPECT_EQ(held_by_next.get_future().get(), held);
 }
 
 }  // namespace

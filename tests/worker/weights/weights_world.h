@@ -161,11 +161,13 @@ class WeightsWorld : public ::testing::Test {
   }
   WeightsSurroundings Around(const std::string& name) {
     Node& node = nodes_.at(name);
-    return {name, wire::OurVersion("test"), *node.executor, *node.files, *node.transport};
+    return {name,       wire::OurVersion("test"), *node.executor, *node.files,
+            *disposal_, *node.transport};
   }
 
   std::string folder_;
   SimulatedTime time_;
+  const std::unique_ptr<SimulatedExecutor> disposal_ = time_.MakeExecutor();  // of all nodes
   SlowNetwork faults_;
   wire::MemoryNetwork network_{&faults_};
   std::vector<std::unique_ptr<ScriptedSource>> scripted_;
