@@ -224,7 +224,7 @@ class CoordinatorProcess::Impl {
                                         .host = worker::HostIdentity(),
                                         .wait_for_workers = options_.wait_for_workers},
         logic_, planner_, *weights_);
-    library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, *files_, logic_);
+    library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, opening_, logic_);
     api_ = std::make_unique<coordinator::HttpApi>(
         ApiOptions(), *coordinator_, *library_, logic_,
         coordinator::HttpApi::Elsewhere{.thinking = thinking_, .reading = reading_});
@@ -288,6 +288,7 @@ class CoordinatorProcess::Impl {
   std::function<void()> on_ready_;
   bool was_ready_ = false;
   ThreadExecutor logic_, planner_;
+  ThreadExecutor opening_;  // of new models: files_ serves weights of others meanwhile
   std::unique_ptr<ThreadExecutor> files_ = std::make_unique<ThreadExecutor>();
   ThreadExecutor thinking_, reading_;  // end before the logic: their tasks post to it
   std::unique_ptr<wire::WeightsServer> weights_;

@@ -56,12 +56,15 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> OpenServedModel(
 }
 
 void ModelLibrary::Open(const std::string& path, Opened opened) {
-  files_.Post([this, path, tell = std::move(opened)]() mutable {
+  reading_.Post([&manifests = manifests_, &local = local_, &executor = executor_,
+                 cancelled = cancelled_, path, tell = std::move(opened)]() mutable {
     model::MakeManifestOptions options;
     options.num_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    auto model = OpenServedModel(path, manifests_, local_, options);
-    executor_.Post(
-        [tell = std::move(tell), model = std::move(model)]() mutable { tell(std::move(model)); });
+    options.cancelled = [cancelled] { return cancelled->load(); };
+    auto model = OpenServedModel(path, manifests, local, options);
+    executor.Post([cancelled, tell = std::move(tell), model = std::move(model)]() mutable {
+      if (!*cancelled) tell(std::move(model));
+    });
   });
 }
 

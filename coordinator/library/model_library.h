@@ -1,8 +1,9 @@
 // The models that a coordinator serves, as it has them: their text side, their shape for the
-// planner, and the manifest by which workers fetch their weights. Opened on a thread for files; the
-// first time a file is seen all of it is read (its content is its address).
+// planner, and the manifest by which workers fetch their weights. Opened on a thread of their own:
+// the first time a file is seen all of it is read (its content is its address).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -40,20 +41,25 @@ class ModelLibrary {
  public:
   using Opened = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const ServedModel>>)>;
 
-  // `files` runs what reads them; `executor` is told. All must outlive the library, and `files`
-  // must have stopped before it is destroyed.
-  ModelLibrary(const model::ManifestCache& manifests, model::LocalFiles& local, Executor& files,
+  // `reading` runs what reads files, one after another, for as long as that takes: nothing that
+  // others wait for. `executor` is told. All must outlive the library and its tasks on `reading`.
+  ModelLibrary(const model::ManifestCache& manifests, model::LocalFiles& local, Executor& reading,
                Executor& executor)
-      : manifests_(manifests), local_(local), files_(files), executor_(executor) {}
+      : manifests_(manifests), local_(local), reading_(reading), executor_(executor) {}
+  // Ends soon what is being read; nobody is told.
+  ~ModelLibrary() { *cancelled_ = true; }
+  ModelLibrary(const ModelLibrary&) = delete;
+  ModelLibrary& operator=(const ModelLibrary&) = delete;
 
-  // Tells `opened` in a task of the executor.
+  // Tells `opened` in a task of the executor, on which the library is destroyed, too.
   void Open(const std::string& path, Opened opened);
 
  private:
   const model::ManifestCache& manifests_;
   model::LocalFiles& local_;
-  Executor& files_;
+  Executor& reading_;
   Executor& executor_;
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace potluck::coordinator
