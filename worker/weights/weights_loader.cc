@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/status_macros.h"
 #include "worker/disposal.h"
 #include "worker/stage/device_stage.h"
@@ -16,6 +17,9 @@ namespace {
 // Of the whole, where something had to be fetched: the rest is loading.
 constexpr double kFetchedShare = 0.8;
 constexpr double kLeastProgress = 0.01;
+// Less than that is told, too, after so long: a hundredth of a large model may take minutes, and
+// who hears nothing of a worker for a minute gives it up.
+constexpr absl::Duration kLongestSilence = absl::Seconds(5);
 
 // What the coordinator has named twice, or has named beside itself, counts once.
 std::vector<wire::Peer> Distinct(const wire::Peer& coordinator, const wire::WorkerId& self,
@@ -155,8 +159,11 @@ class WeightsLoader::StageLoading final : public Loading {
   }
 
   void Show(double fraction) {
-    if (fraction < shown_ + kLeastProgress) return;
+    const absl::Duration now = loader_.around_.executor.clock().SinceStart();
+    const bool is_due = fraction > shown_ && now - shown_at_ >= kLongestSilence;
+    if (fraction < shown_ + kLeastProgress && !is_due) return;
     shown_ = fraction;
+    shown_at_ = now;
     on_progress_(fraction);
   }
 
@@ -166,6 +173,7 @@ class WeightsLoader::StageLoading final : public Loading {
   absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done_;
   bool fetching_ = true, fetched_ = false;
   double shown_ = 0;
+  absl::Duration shown_at_;
   std::shared_ptr<const void> claim_;  // of its memory, from its announcement until it is loaded
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -65,6 +65,7 @@ class WeightsLoaderTest : public WeightsWorld {
       ++num_opened_;
       return kernels::OpenDevice(OneThread(device));
     };
+    options.fetch = fetch_options_;
     options.claims = claims_[name].get();
     options.make_thread = [this] { return time_.MakeExecutor(); };
     auto& loader = loaders_[name];
@@ -184,6 +185,7 @@ class WeightsLoaderTest : public WeightsWorld {
   model::IndexedManifest indexed_;
   int64_t cuts_ = 0;
   int num_opened_ = 0;
+  FetchOptions fetch_options_;
   std::map<std::string, std::shared_ptr<model::BlobCache>> caches_;
   std::map<std::string, std::unique_ptr<MemoryClaims>> claims_;
   std::map<std::string, std::unique_ptr<WeightsLoader>> loaders_;
@@ -354,6 +356,19 @@ TEST_F(WeightsLoaderTest, IsCancelledAtAnyTime) {
     ASSERT_TRUE(cleared.ok()) << cleared.status();
     EXPECT_EQ(cleared->kept_blobs, 0u);
   }
+}
+
+// A hundredth of a large model over a slow link takes long; who waits sees that it goes on.
+TEST_F(WeightsLoaderTest, TellsOfSmallProgressToo) {
+  fetch_options_.stall_time = absl::Hours(24);
+  faults_.bytes_per_second = {{wire::kCoordinator, 20}};
+  AddWorker("w1");
+  Begin("w1", Plan(0, 1, 0, cuts_));
+  EXPECT_TRUE(time_.RunUntil([&] { return results_["w1"].has_value(); }, absl::Hours(100)));
+  const std::vector<double>& told = progress_["w1"];
+  EXPECT_TRUE(std::ranges::is_sorted(told, std::less_equal())) << "each time it has grown";
+  EXPECT_NE(std::ranges::adjacent_find(told, [](double a, double b) { return b - a < 0.005; }),
+            told.end());
 }
 
 TEST_F(WeightsLoaderTest, SaysWhatDoesNotFit) {
