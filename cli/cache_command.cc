@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,7 @@
 #include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "model/store/blob_cache.h"
+#include "worker/weights/kept_manifests.h"
 
 namespace potluck::cli {
 namespace {
@@ -75,11 +77,24 @@ absl::Status List(const CacheOptions& options) {
   return absl::OkStatus();
 }
 
+// Manifests of models of which no weights are left. How many they were.
+absl::StatusOr<int> RemoveManifests(model::BlobCache& cache) {
+  POTLUCK_ASSIGN_OR_RETURN(const std::vector<model::CachedBlob> left, cache.List());
+  std::unordered_set<Sha256Digest> ids;
+  for (const model::CachedBlob& blob : left) ids.insert(blob.id);
+  return worker::KeptManifests(FetchedManifestsFolder(cache.folder())).RemoveAllWithout(ids);
+}
+
 absl::Status Prune(const CacheOptions& options, uint64_t to_bytes) {
   POTLUCK_ASSIGN_OR_RETURN(const auto cache, OpenCache(options));
   POTLUCK_ASSIGN_OR_RETURN(const model::PruneResult result, cache->Prune(to_bytes));
+  int removed_manifests = 0;
+  if (to_bytes == 0) {
+    POTLUCK_ASSIGN_OR_RETURN(removed_manifests, RemoveManifests(*cache));
+  }
   if (options.json) {
-    std::cout << ordered_json{{"removed_blobs", result.removed_blobs},
+    std::cout << ordered_json{{"removed_manifests", removed_manifests},
+                              {"removed_blobs", result.removed_blobs},
                               {"removed_bytes", result.removed_bytes},
                               {"kept_blobs", result.kept_blobs},
                               {"kept_bytes", result.kept_bytes},

@@ -42,6 +42,9 @@ void AddWorkerFlags(CLI::App& command, WorkerFlags& flags) {
                      "Keys and plans (default: $XDG_STATE_HOME/potluck)");
   command.add_option("--cache-dir", flags.cache_folder,
                      "Fetched weights (default: $XDG_CACHE_HOME/potluck)");
+  command.add_option("--cache-size", flags.cache_size,
+                     "At most so much of its disk for fetched weights, as 100GiB (default: half "
+                     "of the disk)");
   command
       .add_option("--drain-timeout", flags.drain_seconds,
                   "Seconds that who is told to stop goes on: a worker until its layers have moved, "
@@ -70,6 +73,11 @@ absl::StatusOr<WorkerProcessOptions> WorkerOptionsOf(const WorkerFlags& flags) {
     const absl::StatusOr<int64_t> bytes = ParseByteSize(flags.memory);
     if (!bytes.ok()) return UsageError(absl::StrCat("--memory ", bytes.status().message()));
     options.memory_limit_bytes = *bytes;
+  }
+  if (!flags.cache_size.empty()) {
+    const absl::StatusOr<int64_t> bytes = ParseByteSize(flags.cache_size);
+    if (!bytes.ok()) return UsageError(absl::StrCat("--cache-size ", bytes.status().message()));
+    options.cache_limit_bytes = static_cast<uint64_t>(*bytes);
   }
   std::vector<std::string> known;
   for (const kernels::DeviceInfo& device : kernels::ListDevices()) known.push_back(device.name);

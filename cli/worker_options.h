@@ -10,7 +10,7 @@
 namespace potluck::cli {
 
 struct WorkerFlags {
-  std::string name, device = "auto", memory, advertise, state_folder, cache_folder;
+  std::string name, device = "auto", memory, advertise, state_folder, cache_folder, cache_size;
   int num_threads = 0;
   bool measure = false;
   double drain_seconds = 20;
@@ -18,8 +18,7 @@ struct WorkerFlags {
 };
 
 // --name, --device, --memory, --threads, --measure, --advertise, --state-dir, --cache-dir,
-// --drain-timeout,
-// --log-level, --log-format.
+// --cache-size, --drain-timeout, --log-level, --log-format.
 void AddWorkerFlags(CLI::App& command, WorkerFlags& flags);
 
 // Usage errors for devices and sizes that there are not.

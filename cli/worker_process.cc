@@ -193,7 +193,11 @@ class WorkerProcess::Impl {
     options.machine_state = [this] {
       std::vector<int64_t> held;
       for (const std::string& device : options_.devices) held.push_back(claims_.HeldBytes(device));
-      return watch_.Read(held);
+      worker::MachineState state = watch_.Read(held);
+      const auto most = store_.cache()->MaxBytes();
+      if (most.ok() && *most < static_cast<uint64_t>(state.disk_free_bytes))
+        state.disk_free_bytes = static_cast<int64_t>(*most);
+      return state;
     };
     worker_ = std::make_unique<worker::Worker>(std::move(options), std::move(events), logic_,
                                                *transport_, *loader_, weights_.get());
@@ -241,8 +245,10 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(WorkerProces
                                                                     wire::TlsIdentity identity,
                                                                     worker::WorkerEvents events) {
   POTLUCK_ASSIGN_OR_RETURN(std::vector<wire::DeviceProfile> profiles, ProfileDevices(options));
-  POTLUCK_ASSIGN_OR_RETURN(auto cache, model::BlobCache::Open({.folder = options.cache_folder,
-                                                               .now = [] { return absl::Now(); }}));
+  POTLUCK_ASSIGN_OR_RETURN(auto cache,
+                           model::BlobCache::Open({.folder = options.cache_folder,
+                                                   .max_bytes = options.cache_limit_bytes,
+                                                   .now = [] { return absl::Now(); }}));
   if (options.local_files == nullptr) options.local_files = KnownFiles(options.cache_folder);
   auto impl = std::make_unique<Impl>(std::move(options), std::move(cache));
   POTLUCK_RETURN_IF_ERROR(impl->Start(identity, std::move(profiles), std::move(events)));

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,9 +17,10 @@
 namespace potluck::cli {
 
 struct WorkerProcessOptions {
-  std::string name;          // a label; empty: the host's name
-  std::string state_folder;  // locked by the caller
-  std::string cache_folder;  // of weights, shared by all workers of this user
+  std::string name;                           // a label; empty: the host's name
+  std::string state_folder;                   // locked by the caller
+  std::string cache_folder;                   // of weights, shared by all workers of this user
+  std::optional<uint64_t> cache_limit_bytes;  // none: half of its disk
   // Model files of this machine, whose weights are not fetched. Null: those of which the cache
   // folder has manifests.
   std::shared_ptr<model::LocalFiles> local_files;

@@ -31,6 +31,12 @@ void SetUsed(const std::string& path, int64_t time_ns) {
   utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW);
 }
 
+absl::StatusOr<struct statvfs> DiskOf(const std::string& folder) {
+  struct statvfs disk;
+  if (statvfs(folder.c_str(), &disk) != 0) return CacheFileError(errno, "measure", folder);
+  return disk;
+}
+
 bool IsBeingWritten(const std::string& path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   return file.is_open() && flock(file.number(), LOCK_SH | LOCK_NB) != 0;
@@ -73,11 +79,16 @@ int64_t BlobCache::Stamp(CacheFolder::Tally& tally) const {
   return tally.last_use_ns;
 }
 
+absl::StatusOr<uint64_t> BlobCache::MaxBytes() const {
+  if (options_.max_bytes) return *options_.max_bytes;
+  POTLUCK_ASSIGN_OR_RETURN(const struct statvfs disk, DiskOf(folder()));
+  return uint64_t{disk.f_blocks} * disk.f_frsize / 2;
+}
+
 absl::StatusOr<uint64_t> BlobCache::FreeBytes() const {
   if (options_.free_bytes) return options_.free_bytes(folder());
-  struct statvfs info;
-  if (statvfs(folder().c_str(), &info) != 0) return CacheFileError(errno, "measure", folder());
-  return uint64_t{info.f_bavail} * info.f_frsize;
+  POTLUCK_ASSIGN_OR_RETURN(const struct statvfs disk, DiskOf(folder()));
+  return uint64_t{disk.f_bavail} * disk.f_frsize;
 }
 
 absl::StatusOr<BlobCache::Candidates> BlobCache::FindCandidates() const {
@@ -93,10 +104,11 @@ absl::StatusOr<BlobCache::Candidates> BlobCache::FindCandidates() const {
 }
 
 absl::Status BlobCache::MakeRoom(uint64_t wanted_bytes, CacheFolder::Tally& tally) {
+  POTLUCK_ASSIGN_OR_RETURN(const uint64_t max_bytes, MaxBytes());
   POTLUCK_ASSIGN_OR_RETURN(uint64_t free_bytes, FreeBytes());
   const uint64_t wanted_free = wanted_bytes + options_.min_free_bytes;
   const auto fits = [&] {
-    return tally.used_bytes + wanted_bytes <= options_.max_bytes && free_bytes >= wanted_free;
+    return tally.used_bytes + wanted_bytes <= max_bytes && free_bytes >= wanted_free;
   };
   if (fits()) return absl::OkStatus();
   POTLUCK_ASSIGN_OR_RETURN(const Candidates candidates, FindCandidates());
@@ -131,18 +143,19 @@ absl::Status BlobCache::CheckRoom(std::span<const Blob* const> blobs) {
 absl::Status BlobCache::CheckRoom(uint64_t wanted_bytes, uint64_t free_bytes,
                                   const Candidates& candidates) const {
   const uint64_t wanted_free = wanted_bytes + options_.min_free_bytes;
-  if (candidates.held_bytes + wanted_bytes > options_.max_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the cache ", folder(), " may hold ", MiB(options_.max_bytes), " and ",
-                     MiB(candidates.held_bytes), " of it are in use, so ", MiB(wanted_bytes),
-                     " more do not fit; give it a larger limit"));
-  }
   if (free_bytes + candidates.evictable_bytes < wanted_free) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the disk of ", folder(), " has ", MiB(free_bytes),
                      " free and the cache could give up ", MiB(candidates.evictable_bytes),
                      ", but ", MiB(wanted_bytes), " are needed and ", MiB(options_.min_free_bytes),
                      " stay free; make room on the disk, or name another folder (--cache-dir)"));
+  }
+  POTLUCK_ASSIGN_OR_RETURN(const uint64_t max_bytes, MaxBytes());
+  if (candidates.held_bytes + wanted_bytes > max_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the cache ", folder(), " may hold ", MiB(max_bytes), " and ",
+                     MiB(candidates.held_bytes), " of it are in use, so ", MiB(wanted_bytes),
+                     " more do not fit; give it a larger limit (--cache-size)"));
   }
   return absl::OkStatus();
 }

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,8 +30,9 @@ namespace potluck::model {
 inline constexpr uint64_t kDefaultMinFreeBytes = uint64_t{2} << 30;
 
 struct BlobCacheOptions {
-  std::string folder;                      // made where it is missing, with mode 0700
-  uint64_t max_bytes = uint64_t{1} << 62;  // of all blobs together, partial ones as if whole
+  std::string folder;  // made where it is missing, with mode 0700
+  // Of all blobs together, partial ones as if whole. None: half of the folder's disk.
+  std::optional<uint64_t> max_bytes;
   uint64_t min_free_bytes = kDefaultMinFreeBytes;  // stays free on the disk
   // For the order of eviction and for people. May go back: the order stays that of use.
   std::function<absl::Time()> now;
@@ -120,6 +122,8 @@ class BlobCache : public std::enable_shared_from_this<BlobCache> {
   static absl::StatusOr<std::shared_ptr<BlobCache>> Open(const BlobCacheOptions& options);
 
   const std::string& folder() const { return folder_->path(); }
+  // Of all blobs together, as it is now.
+  absl::StatusOr<uint64_t> MaxBytes() const;
 
   // Pins ids, whether their blobs are here already or are still to come. Pin before fetching: what
   // comes first is not evicted for what comes later. Counts as a use of those that are here.

@@ -73,6 +73,30 @@ class Cache(ProgramTest):
         cleared = self.ask("clear")
         self.assertEqual((cleared["removed_blobs"], cleared["kept_blobs"]), (1, 0))
 
+    def test_manifests_go_with_the_last_of_their_blobs(self):
+        chunk = hashlib.sha256(b"a header").digest()
+        manifest = json.dumps({"documents": [{"blob": {"chunks": [chunk.hex()], "size": 8}, "name": "header-00001"}],
+                               "format": "GGUF v3", "name": "a model", "tensors": [], "version": 1},
+                              separators=(",", ":")).encode()
+        folder = os.path.join(self.cache, "fetched-manifests")
+        os.makedirs(folder)
+        os.makedirs(os.path.join(self.cache, "blobs"))
+        fetched = self.write(f"cache/fetched-manifests/{hashlib.sha256(manifest).hexdigest()}.json", manifest)
+        strange = self.write("cache/fetched-manifests/notes.json", b"{}")
+        self.write(f"cache/fetched-manifests/{'0' * 64}.json", b"damaged")
+        blob = hashlib.sha256(chunk + (8).to_bytes(8, "little")).hexdigest()
+        self.write(f"cache/blobs/{blob}", b"a header")
+        self.ask("ls")
+        with open(os.path.join(self.cache, "pins", "pins.worker"), "w", encoding="utf-8") as pins:
+            pins.write(blob + "\n")
+            pins.flush()
+            fcntl.flock(pins, fcntl.LOCK_EX)
+            self.assertEqual(self.ask("clear")["removed_manifests"], 1)
+            self.assertEqual(sorted(os.listdir(folder)), sorted(map(os.path.basename, (fetched, strange))))
+        self.assertEqual(self.ask("prune", "--max-size", "1KiB")["removed_manifests"], 0)
+        self.assertEqual(self.ask("clear")["removed_manifests"], 1)
+        self.assertEqual(os.listdir(folder), ["notes.json"])
+
     def test_default_folder(self):
         home = os.path.join(self.folder, "home")
         listed = json.loads(self.fine("cache", "ls", "--json", env={"XDG_CACHE_HOME": home}).out)

@@ -111,6 +111,15 @@ class Owner(ClusterTest):
         self.assertNotEqual(host, "0.0.0.0")
         socket.create_connection((host, int(port)), 10).close()
 
+    def test_disk_that_is_not_lent_is_not_taken(self):
+        self.misused("join", "nas:7071", "--cache-size", "much", says="--cache-size")
+        self.up()
+        self.join("mean", "--cache-size", "1MiB", "--cache-dir", self.folder + "/mean-cache")
+        status = self.wait_until("it is told why", lambda now: any(
+            "--cache-size" in instance.get("trouble", "") for instance in now["instances"]))
+        self.assertEqual(status["instances"][0]["stages"], [])
+        self.assertLessEqual(status["workers"][0]["disk_free_bytes"], 1 << 20)
+
     def test_devices_are_measured_again_where_that_is_asked_for(self):
         self.up(model=None)
 

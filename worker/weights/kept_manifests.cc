@@ -1,7 +1,11 @@
 #include "worker/weights/kept_manifests.h"
 
+#include <algorithm>
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "model/store/indexed_manifest.h"
 #include "model/store/manifest.h"
 #include "model/store/private_folder.h"
 
@@ -22,6 +26,26 @@ absl::StatusOr<std::string> KeptManifests::Read(const Sha256Digest& address) con
 void KeptManifests::Keep(const Sha256Digest& address, const std::string& bytes) const {
   if (folder_.empty() || !model::MakePrivateFolder(folder_).ok()) return;
   WriteFileAtomically(PathOf(address), bytes).IgnoreError();
+}
+
+int KeptManifests::RemoveAllWithout(const std::unordered_set<Sha256Digest>& blobs) const {
+  int removed = 0;
+  std::error_code error;
+  std::filesystem::directory_iterator entries(folder_, error);
+  for (const std::filesystem::directory_iterator end; !error && entries != end;
+       entries.increment(error)) {
+    const auto address = Sha256Digest::FromHex(entries->path().stem().string());
+    if (!address || entries->path() != PathOf(*address)) continue;  // a stranger's
+    const absl::StatusOr<std::string> bytes = Read(*address);
+    const auto manifest = bytes.ok() ? model::ParseManifest(*bytes) : bytes.status();
+    const bool is_needed =
+        manifest.ok() && std::ranges::any_of(model::AllBlobs(*manifest), [&](const auto* blob) {
+          return blobs.contains(blob->id);
+        });
+    std::error_code not_removed;
+    if (!is_needed && std::filesystem::remove(entries->path(), not_removed)) ++removed;
+  }
+  return removed;
 }
 
 }  // namespace potluck::worker

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -20,6 +21,8 @@ class KeptManifests {
   absl::StatusOr<std::string> Read(const Sha256Digest& address) const;
   // One that cannot be written is fetched again, nothing else.
   void Keep(const Sha256Digest& address, const std::string& bytes) const;
+  // Removes those of models of which none of these blobs is a part. How many they were.
+  int RemoveAllWithout(const std::unordered_set<Sha256Digest>& blobs) const;
 
  private:
   std::string PathOf(const Sha256Digest& address) const;

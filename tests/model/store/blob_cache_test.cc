@@ -208,6 +208,13 @@ TEST_F(BlobCacheTest, TrustsNoTornWrite) {
   EXPECT_TRUE(Put(*cache, content).ok());
 }
 
+TEST_F(BlobCacheTest, TakesHalfOfTheDiskWhereNobodySaysHowMuch) {
+  BlobCacheOptions options = Options();
+  EXPECT_EQ(*Open(options)->MaxBytes(), 1u << 30);
+  options.max_bytes.reset();
+  EXPECT_EQ(*Open(options)->MaxBytes(), std::filesystem::space(folder_).capacity / 2);
+}
+
 TEST_F(BlobCacheTest, EvictsTheLongestUnusedThatNobodyPins) {
   const auto cache = Open(Options(/*max_bytes=*/5000));
   std::vector<std::string> contents;
