@@ -135,6 +135,7 @@ absl::Status RunUp(const UpOptions& options) {
   POTLUCK_RETURN_IF_ERROR(StartLog(options.worker));
   POTLUCK_ASSIGN_OR_RETURN(const CoordinatorProcessOptions with, CoordinatorOptionsOf(options));
   POTLUCK_ASSIGN_OR_RETURN(WorkerProcessOptions worker_options, WorkerOptionsOf(options.worker));
+  if (!options.models_dir.empty()) worker_options.models_folder = options.models_dir;
   POTLUCK_ASSIGN_OR_RETURN(StateFolder state,
                            StateFolder::Lock(StateBase(options.worker), "coordinator"));
   std::optional<StateFolder> worker_state;

@@ -65,6 +65,7 @@ absl::StatusOr<WorkerProcessOptions> WorkerOptionsOf(const WorkerFlags& flags) {
   WorkerProcessOptions options;
   options.name = flags.name;
   options.cache_folder = flags.cache_folder.empty() ? DefaultCacheFolder() : flags.cache_folder;
+  options.models_folder = DefaultModelsFolder();
   options.num_threads = flags.num_threads;
   options.measure_again = flags.measure;
   options.drain_timeout = absl::Seconds(flags.drain_seconds);

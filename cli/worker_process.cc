@@ -27,6 +27,7 @@
 #include "wire/weights/weights_server.h"
 #include "worker/profile/device_profile.h"
 #include "worker/profile/host.h"
+#include "worker/weights/own_files.h"
 #include "worker/weights/weights_loader.h"
 
 namespace potluck::cli {
@@ -34,6 +35,7 @@ namespace {
 
 constexpr uint16_t kDefaultPort = 7080;
 constexpr int kPortsToTry = 64;
+constexpr int kNiceLooking = 10;  // of the thread that looks for models: nothing waits for it
 
 absl::StatusOr<std::vector<wire::DeviceProfile>> ProfileDevices(
     const WorkerProcessOptions& options) {
@@ -102,6 +104,7 @@ class WorkerProcess::Impl {
       renewal_.reset();
       worker_.reset();
       loader_.reset();
+      own_files_.reset();
       weights_.reset();
       server_.reset();
       transport_.reset();
@@ -153,12 +156,17 @@ class WorkerProcess::Impl {
     weights_ = std::make_unique<wire::WeightsServer>(
         wire::WeightsServerOptions{.version = version, .who = "the worker"}, store_, logic_,
         files_);
+    own_files_ = std::make_unique<worker::OwnFiles>(
+        options_.models_folder, model::ManifestCache(ManifestsFolder(options_.cache_folder)),
+        options_.local_files, looking_);
+    looking_.Post([] { [[maybe_unused]] const int now = nice(kNiceLooking); });
     loader_ = std::make_unique<worker::WeightsLoader>(
         worker::WeightsLoaderOptions{
             .coordinator = {.worker = wire::kCoordinator,
                             .name = wire::kCoordinator,
                             .addresses = options_.coordinator},
             .manifests_folder = FetchedManifestsFolder(options_.cache_folder),
+            .look_for = [this](auto manifest) { own_files_->LookFor(std::move(manifest)); },
             .open_device =
                 [threads = options_.num_threads](const std::string& device) {
                   return kernels::OpenDevice({.device = device, .num_threads = threads});
@@ -226,6 +234,7 @@ class WorkerProcess::Impl {
 
   const WorkerProcessOptions options_;
   ThreadExecutor disposal_;  // ends last: the logic posts to it
+  ThreadExecutor looking_;
   ThreadExecutor logic_;
   ThreadExecutor files_, renewing_;  // end first: their tasks post to the logic
   model::BlobStore store_;
@@ -236,6 +245,7 @@ class WorkerProcess::Impl {
   std::unique_ptr<wire::GrpcTransport> transport_;
   std::unique_ptr<wire::GrpcServer> server_;
   std::unique_ptr<wire::WeightsServer> weights_;
+  std::unique_ptr<worker::OwnFiles> own_files_;
   std::unique_ptr<worker::WeightsLoader> loader_;
   std::unique_ptr<worker::Worker> worker_;
   std::unique_ptr<wire::IdentityRenewal> renewal_;

@@ -24,6 +24,7 @@ struct WorkerProcessOptions {
   // Model files of this machine, whose weights are not fetched. Null: those of which the cache
   // folder has manifests.
   std::shared_ptr<model::LocalFiles> local_files;
+  std::string models_folder;         // where models that are to be fetched are looked for
   std::vector<std::string> devices;  // as `potluck devices` names them
   int64_t memory_limit_bytes = 0;    // for stages, of each device; 0: none
   int num_threads = 0;               // of the CPU; 0: one per core

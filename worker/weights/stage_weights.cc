@@ -37,8 +37,15 @@ void StageWeightsFetch::OnFiles(Work work,
 
 WeightsFetch& StageWeightsFetch::fetch() {
   if (fetch_ == nullptr)
-    fetch_ = std::make_unique<WeightsFetch>(around_, store_.cache(), wanted_.sources, options_);
+    fetch_ = std::make_unique<WeightsFetch>(around_, store_, wanted_.sources, options_);
   return *fetch_;
+}
+
+void StageWeightsFetch::Fetch(std::vector<model::Blob> missing,
+                              WeightsFetch::StoredCallback on_stored,
+                              absl::AnyInvocable<void(absl::Status)> done) {
+  if (wanted_.look_for) wanted_.look_for(manifest_);
+  fetch().GetBlobs(std::move(missing), std::move(on_stored), std::move(done));
 }
 
 void StageWeightsFetch::End(absl::StatusOr<StageWeights> result) {
@@ -138,7 +145,7 @@ void StageWeightsFetch::OnCommon(absl::StatusOr<Needed> needed) {
   if (needed->missing.empty()) {
     go_on(absl::OkStatus());
   } else {
-    fetch().GetBlobs(
+    Fetch(
         std::move(needed->missing), [](uint64_t) {}, go_on);
   }
 }
@@ -184,7 +191,7 @@ void StageWeightsFetch::OnStage(absl::StatusOr<Needed> needed) {
     return;
   }
   for (const model::Blob& blob : needed->missing) missing_bytes_ += blob.size_bytes;
-  fetch().GetBlobs(
+  Fetch(
       std::move(needed->missing),
       [this](uint64_t bytes) {
         stored_bytes_ += bytes;

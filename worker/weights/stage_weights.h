@@ -32,6 +32,8 @@ struct WantedWeights {
   std::vector<wire::Peer> sources;
   // Asked, where there is one, before the stage's own weights are fetched; its error ends it.
   std::function<absl::Status(const model::StageMemory&)> admit;
+  // Told, where there is one, when something has to be fetched: see WeightsLoaderOptions.
+  std::function<void(std::shared_ptr<const model::Manifest>)> look_for;
 };
 
 // Lives on the executor. Destroying it cancels: no callback comes after.
@@ -65,6 +67,8 @@ class StageWeightsFetch {
   void OnStage(absl::StatusOr<Needed> needed);
   void End(absl::StatusOr<StageWeights> result);
   WeightsFetch& fetch();
+  void Fetch(std::vector<model::Blob> missing, WeightsFetch::StoredCallback on_stored,
+             absl::AnyInvocable<void(absl::Status)> done);
 
   template <typename Work>
   void OnFiles(Work work, void (StageWeightsFetch::*then)(decltype(std::declval<Work>()())));

@@ -19,10 +19,9 @@ const absl::Duration kShortestWait = absl::Milliseconds(50), kLongestWait = absl
 
 }  // namespace
 
-WeightsFetch::WeightsFetch(const WeightsSurroundings& around,
-                           std::shared_ptr<model::BlobCache> cache, std::vector<wire::Peer> sources,
-                           const FetchOptions& options)
-    : around_(around), cache_(std::move(cache)), options_(options) {
+WeightsFetch::WeightsFetch(const WeightsSurroundings& around, model::BlobStore store,
+                           std::vector<wire::Peer> sources, const FetchOptions& options)
+    : around_(around), store_(std::move(store)), options_(options) {
   SourceEvents& events = *this;
   for (wire::Peer& peer : sources) {
     sources_.push_back(std::make_unique<Source>(around_, std::move(peer), options_.stall_time,
@@ -152,8 +151,9 @@ void WeightsFetch::OpenBlob(const OpenPtr& open) {
   const bool beside_others = open->waited >= kPatience;
   using Writer = absl::StatusOr<std::shared_ptr<model::BlobWriter>>;
   OnFiles(
-      [cache = cache_, blob = open->blob, beside_others, &disposal = around_.disposal]() -> Writer {
-        POTLUCK_ASSIGN_OR_RETURN(auto writer, cache->Write(blob, beside_others));
+      [store = store_, blob = open->blob, beside_others, &disposal = around_.disposal]() -> Writer {
+        if (store.files().Has(blob)) return absl::AlreadyExistsError("it is in a local file");
+        POTLUCK_ASSIGN_OR_RETURN(auto writer, store.cache()->Write(blob, beside_others));
         return DestroyedOn(disposal, std::move(writer));
       },
       [this, open](Writer writer) { Opened(open, std::move(writer)); });

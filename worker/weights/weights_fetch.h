@@ -19,7 +19,7 @@
 #include "absl/time/time.h"
 #include "common/executor.h"
 #include "common/sha256.h"
-#include "model/store/blob_cache.h"
+#include "model/store/blob_store.h"
 #include "wire/messages.h"
 #include "worker/weights/source.h"
 
@@ -36,8 +36,8 @@ class WeightsFetch final : private SourceEvents {
  public:
   using StoredCallback = absl::AnyInvocable<void(uint64_t bytes)>;
 
-  // Dials the sources. `around` must outlive the fetch.
-  WeightsFetch(const WeightsSurroundings& around, std::shared_ptr<model::BlobCache> cache,
+  // Dials the sources. `around` must outlive the fetch; the store has a cache.
+  WeightsFetch(const WeightsSurroundings& around, model::BlobStore store,
                std::vector<wire::Peer> sources, const FetchOptions& options);
   ~WeightsFetch() override;
 
@@ -46,9 +46,10 @@ class WeightsFetch final : private SourceEvents {
   void GetManifest(const Sha256Digest& address,
                    absl::AnyInvocable<void(absl::StatusOr<std::string>)> done);
 
-  // Makes all these blobs whole. `on_stored` counts their bytes as they are there, also those that
-  // were there before. ResourceExhausted (cache, disk) says what is lacking; NotFound or
-  // Unavailable why no source gave it.
+  // Makes all these blobs whole in the cache, but for those that are found in local files
+  // meanwhile. `on_stored` counts their bytes as they are there, also those that were there before.
+  // ResourceExhausted (cache, disk) says what is lacking; NotFound or Unavailable why no source
+  // gave it.
   void GetBlobs(std::vector<model::Blob> blobs, StoredCallback on_stored,
                 absl::AnyInvocable<void(absl::Status)> done);
 
@@ -90,7 +91,7 @@ class WeightsFetch final : private SourceEvents {
   void OnFiles(Work work, Then then);
 
   const WeightsSurroundings& around_;
-  const std::shared_ptr<model::BlobCache> cache_;
+  const model::BlobStore store_;
   const FetchOptions options_;
   std::vector<std::unique_ptr<Source>> sources_;
 

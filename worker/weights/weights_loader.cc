@@ -201,7 +201,8 @@ WantedWeights WeightsLoader::Wanted(const wire::Digest& manifest, const model::S
   return {.manifest = Sha256Digest{manifest},
           .stage = stage,
           .sources = Distinct(options_.coordinator, around_.self, std::move(sources)),
-          .admit = nullptr};
+          .admit = nullptr,
+          .look_for = options_.look_for};
 }
 
 std::unique_ptr<StageLoader::Loading> WeightsLoader::Load(

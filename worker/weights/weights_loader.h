@@ -28,6 +28,9 @@ struct WeightsLoaderOptions {
   wire::Peer coordinator;        // always a source
   std::string manifests_folder;  // where fetched manifests are kept; empty: nowhere
   FetchOptions fetch;
+  // Told which model has to be fetched: whatever of it comes into the store's local files meanwhile
+  // is not. May be null.
+  std::function<void(std::shared_ptr<const model::Manifest>)> look_for;
   OpenDevice open_device;
   // Where stages are announced and may be refused; null: nowhere. Must outlive the loader.
   MemoryClaims* claims = nullptr;

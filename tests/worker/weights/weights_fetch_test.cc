@@ -25,11 +25,12 @@ class WeightsFetchTest : public WeightsWorld {
   }
   model::BlobStore Owner() { return {owner_, std::make_shared<model::LocalFiles>()}; }
 
+  model::BlobStore Store() { return {cache_, files_}; }
   void Start(const std::vector<std::string>& sources, const FetchOptions& options = {}) {
     std::vector<wire::Peer> peers;
     for (const std::string& name : sources) peers.push_back(PeerOf(name));
     around_ = std::make_unique<WeightsSurroundings>(Around("w1"));
-    fetch_ = std::make_unique<WeightsFetch>(*around_, cache_, std::move(peers), options);
+    fetch_ = std::make_unique<WeightsFetch>(*around_, Store(), std::move(peers), options);
     fetch_->GetBlobs(
         blobs_, [this](uint64_t bytes) { stored_ += bytes; },
         [this](absl::Status status) {
@@ -68,6 +69,7 @@ class WeightsFetchTest : public WeightsWorld {
   std::string content_, small_;
   std::vector<Blob> blobs_;
   std::shared_ptr<model::BlobCache> owner_, cache_;
+  const std::shared_ptr<model::LocalFiles> files_ = std::make_shared<model::LocalFiles>();
   std::unique_ptr<WeightsSurroundings> around_;
   std::unique_ptr<WeightsFetch> fetch_;
   uint64_t stored_ = 0;
@@ -287,7 +289,7 @@ TEST_F(WeightsFetchTest, GetsAManifestFromWhomeverHasIt) {
   Serve("home", Owner()).server->AddManifest(address, bytes);
   around_ = std::make_unique<WeightsSurroundings>(Around("w1"));
   const auto get = [&](std::vector<wire::Peer> peers) {
-    fetch_ = std::make_unique<WeightsFetch>(*around_, cache_, std::move(peers), FetchOptions());
+    fetch_ = std::make_unique<WeightsFetch>(*around_, Store(), std::move(peers), FetchOptions());
     absl::StatusOr<std::string> got = absl::UnknownError("nothing came");
     fetch_->GetManifest(address, [&](absl::StatusOr<std::string> result) { got = result; });
     time_.RunFor(absl::Minutes(5));

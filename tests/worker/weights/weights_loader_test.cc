@@ -66,6 +66,7 @@ class WeightsLoaderTest : public WeightsWorld {
       return kernels::OpenDevice(OneThread(device));
     };
     options.fetch = fetch_options_;
+    options.look_for = look_for_;
     options.claims = claims_[name].get();
     options.make_thread = [this] { return time_.MakeExecutor(); };
     auto& loader = loaders_[name];
@@ -186,6 +187,7 @@ class WeightsLoaderTest : public WeightsWorld {
   int64_t cuts_ = 0;
   int num_opened_ = 0;
   FetchOptions fetch_options_;
+  std::function<void(std::shared_ptr<const model::Manifest>)> look_for_;
   std::map<std::string, std::shared_ptr<model::BlobCache>> caches_;
   std::map<std::string, std::unique_ptr<MemoryClaims>> claims_;
   std::map<std::string, std::unique_ptr<WeightsLoader>> loaders_;
@@ -356,6 +358,20 @@ TEST_F(WeightsLoaderTest, IsCancelledAtAnyTime) {
     ASSERT_TRUE(cleared.ok()) << cleared.status();
     EXPECT_EQ(cleared->kept_blobs, 0u);
   }
+}
+
+TEST_F(WeightsLoaderTest, LeavesToLocalFilesWhatIsFoundThereMeanwhile) {
+  const auto files = std::make_shared<model::LocalFiles>();
+  int64_t sent = 0;
+  look_for_ = [&](const auto& manifest) {
+    EXPECT_EQ(*manifest, indexed_.manifest);
+    sent = nodes_.at(wire::kCoordinator).server->sent_bytes();
+    if (sent > 0) files->Add(indexed_);  // not for what every stage needs
+  };
+  AddWorker("w1", nullptr, 0, files);
+  AddStage("w1", Plan(0, 1, 0, cuts_));
+  EXPECT_GT(sent, 0);
+  EXPECT_EQ(nodes_.at(wire::kCoordinator).server->sent_bytes(), sent);
 }
 
 // A hundredth of a large model over a slow link takes long; who waits sees that it goes on.
