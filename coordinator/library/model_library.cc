@@ -16,8 +16,7 @@ std::vector<model::TokenId> EndTokensOf(const model::TextCodec& text, int64_t vo
     if (text.tokenizer().IsEndOfGeneration(id)) ends.push_back(id);
   }
   std::ranges::sort(ends);
-  const auto repeated = std::ranges::unique(ends);
-  ends.erase(repeated.begin(), repeated.end());
+  ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
   return ends;
 }
 
