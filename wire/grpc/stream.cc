@@ -42,20 +42,19 @@ void Stream::Close(const absl::Status& why) {
   {
     MutexLock lock(mutex_);
     if (closing_) return;
-    deaf_ = true;
     CloseLocked(why);
   }
   Advance();
-  executor_.PostAfter(kLinger, [stream = weak_from_this()] {
-    if (const auto self = stream.lock()) self->Abort();
-  });
 }
 
 void Stream::CloseLocked(const absl::Status& why) {
-  closing_ = true;
+  closing_ = deaf_ = true;
   told_full_ = false;
   queue_.push_back(EncodeGoodbye(why));
   queued_bytes_ += static_cast<int64_t>(queue_.back().size_bytes());
+  executor_.PostAfter(kLinger, [stream = weak_from_this()] {
+    if (const auto self = stream.lock()) self->Abort();
+  });
 }
 
 void Stream::SetRetry(RetryTask retry) {
@@ -149,7 +148,6 @@ void Stream::TakeFrame(grpc::ByteBuffer bytes) {
   if (error.ok()) return;
   PostClosed(error);
   MutexLock lock(mutex_);
-  deaf_ = true;
   if (!closing_) CloseLocked(error);
 }
 

@@ -65,13 +65,14 @@ class Stream : public std::enable_shared_from_this<Stream> {
  private:
   // A message that waits for the executor holds memory: beyond this the peer is not read.
   static constexpr int64_t kMostUndeliveredBytes = int64_t{8} << 20;
-  // How long a goodbye may take.
+  // How long a goodbye may take, until the peer has let the call end.
   static constexpr absl::Duration kLinger = absl::Seconds(5);
 
   void TakeFrame(grpc::ByteBuffer bytes);
   // Has the handler called, for the last time.
   void PostClosed(absl::Status why);
   void Delivered(int64_t bytes);
+  // Queues the goodbye, and ends the call once kLinger is over.
   void CloseLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Starts the next write, or ends the call, if it is time; lets go of the lock to do so.
