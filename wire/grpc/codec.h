@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "wire/link.h"
 #include "wire/messages.h"
 
 namespace potluck::v1 {
@@ -45,17 +46,24 @@ EncodedFrame EncodeGoodbye(const absl::Status& why);
 // not say goodbye.
 std::optional<absl::Status> DecodeGoodbye(const v1::Frame& frame);
 
-// Puts a stream's frames together. After an error it is not to be used again.
+// Puts the frames together that the peer sends on a link. A bulk that comes in parts is held until
+// it is whole, so only what such a link has to carry may come so; and nothing may from a peer that
+// has dialled and not said hello. After an error it is not to be used again.
 class MessageReader {
  public:
+  MessageReader(LinkKind kind, bool dialled);  // by this side
+
   // The message that this frame completes; nothing if more frames are needed, or if the message is
   // of a later version. InvalidArgument names the field.
   absl::StatusOr<std::optional<Message>> Take(v1::Frame frame);
 
  private:
   absl::Status Begin(const v1::Frame& frame);
+  absl::Status CheckParts(size_t total_bytes) const;
   void AppendBulk(std::string part);
 
+  size_t most_in_parts_;
+  bool greeted_;
   std::optional<Message> message_;  // that waits for the rest of its bulk; none: it is skipped
   std::vector<float> hidden_;
   std::string bytes_;

@@ -172,7 +172,8 @@ class GrpcServer::Impl {
       return new RefusedCall(absl::UnauthenticatedError(
           "this takes a certificate of the cluster: use 'potluck join' first"));
     }
-    auto stream = std::make_shared<Stream>(executor_, std::move(peer));
+    auto stream = std::make_shared<Stream>(executor_, std::move(peer),
+                                           MessageReader(kind, /*dialled=*/false));
     if (!calls_->Add(stream))
       return new RefusedCall(absl::ResourceExhaustedError("there are too many links to this peer"));
     auto* call = new AcceptedCall(context, stream, calls_);

@@ -224,7 +224,8 @@ std::unique_ptr<Link> GrpcTransport::Dial(const WorkerId& worker,
                                           const std::vector<std::string>& addresses, LinkKind kind,
                                           LinkHandler& handler) {
   auto stream = std::make_shared<Stream>(
-      impl_->executor, PeerIdentity{worker, addresses.empty() ? "" : addresses.front()});
+      impl_->executor, PeerIdentity{worker, addresses.empty() ? "" : addresses.front()},
+      MessageReader(kind, /*dialled=*/true));
   stream->SetHandler(&handler);
   std::make_shared<Impl::Dialling>(impl_, stream, worker, addresses, kind)->TryNext();
   return std::make_unique<StreamLink>(std::move(stream));

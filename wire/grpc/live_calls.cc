@@ -10,15 +10,18 @@ namespace potluck::wire {
 
 bool LiveCalls::Add(const std::shared_ptr<Stream>& stream) {
   MutexLock lock(mutex_);
-  if (ending_ || streams_.size() >= kMost) return false;
-  streams_.insert(stream);
+  if (ending_ || streams_.size() >= kMost || streams_.count(stream->worker()) >= kMostOfOnePeer)
+    return false;
+  streams_.emplace(stream->worker(), stream);
   return true;
 }
 
 void LiveCalls::Remove(const std::shared_ptr<Stream>& stream) {
   MutexLock lock(mutex_);
-  const auto found = streams_.find(stream);
-  if (found != streams_.end()) streams_.erase(found);
+  const auto [first, last] = streams_.equal_range(stream->worker());
+  const auto found =
+      std::find_if(first, last, [&](const auto& entry) { return entry.second == stream; });
+  if (found != last) streams_.erase(found);
   changed_.NotifyAll();
 }
 
@@ -33,9 +36,15 @@ void LiveCalls::FreeRetired() {
   retired.swap(retired_);
 }
 
+std::vector<std::shared_ptr<Stream>> LiveCalls::AllStreams() {
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (const auto& [peer, stream] : streams_) streams.push_back(stream);
+  return streams;
+}
+
 bool LiveCalls::AnyClosing() {
   return std::any_of(streams_.begin(), streams_.end(),
-                     [](const auto& stream) { return stream->closing(); });
+                     [](const auto& entry) { return entry.second->closing(); });
 }
 
 void LiveCalls::EndAll(std::chrono::steady_clock::time_point until) {
@@ -43,7 +52,7 @@ void LiveCalls::EndAll(std::chrono::steady_clock::time_point until) {
   {
     MutexLock lock(mutex_);
     ending_ = true;
-    streams.assign(streams_.begin(), streams_.end());
+    streams = AllStreams();
   }
   for (const auto& stream : streams) {
     if (!stream->closing()) stream->Abort();
@@ -52,7 +61,7 @@ void LiveCalls::EndAll(std::chrono::steady_clock::time_point until) {
     MutexLock lock(mutex_);
     while (AnyClosing() && changed_.WaitUntil(mutex_, until)) {
     }
-    streams.assign(streams_.begin(), streams_.end());
+    streams = AllStreams();
   }
   for (const auto& stream : streams) stream->Abort();
   streams.clear();

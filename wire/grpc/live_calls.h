@@ -2,11 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
-#include <set>
 #include <vector>
 
 #include "common/mutex.h"
+#include "wire/messages.h"
 
 namespace potluck::wire {
 
@@ -15,7 +16,12 @@ class Stream;
 // Thread-safe.
 class LiveCalls {
  public:
-  // False where there are too many, or all are being ended: then the call is not to be started.
+  // What one peer may have: its control link, a data link each way, and a weights link for each of
+  // the copies and stages that are being fetched.
+  static constexpr size_t kMostOfOnePeer = 32;
+
+  // False where there are too many, of that stream's peer or at all, or all are being ended: then
+  // the call is not to be started.
   bool Add(const std::shared_ptr<Stream>& stream);
   // What a call that is over leaves (its channel), kept for FreeRetired: where the last channel of
   // a process is freed, gRPC waits for its own threads, so none of them may do that.
@@ -31,12 +37,13 @@ class LiveCalls {
  private:
   static constexpr size_t kMost = 4096;
 
+  std::vector<std::shared_ptr<Stream>> AllStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool AnyClosing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Mutex mutex_;
   Condition changed_;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
-  std::multiset<std::shared_ptr<Stream>> streams_ ABSL_GUARDED_BY(mutex_);
+  std::multimap<WorkerId, std::shared_ptr<Stream>> streams_ ABSL_GUARDED_BY(mutex_);  // by peer
   std::vector<std::shared_ptr<void>> retired_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -41,6 +41,26 @@ absl::Status CheckBulk(const Message& message, const v1::Frame& frame, size_t by
   return good ? absl::OkStatus() : BulkError(bytes);
 }
 
+// Of a message in parts. Steps, and pings that measure, go both ways over a data link; manifests
+// come from whoever was dialled for them, and their chunks in pieces of a frame each.
+size_t MostInParts(LinkKind kind, bool dialled) {
+  switch (kind) {
+    case LinkKind::kControl:
+      break;
+    case LinkKind::kData:
+      return kMaxBulkBytes;
+    case LinkKind::kWeights:
+      return dialled ? kMaxManifestBytes : 0;
+  }
+  return 0;
+}
+
+bool IsHello(const Message& message) {
+  return std::holds_alternative<WorkerHello>(message) ||
+         std::holds_alternative<DataHello>(message) ||
+         std::holds_alternative<WeightsHello>(message);
+}
+
 }  // namespace
 
 std::optional<absl::Status> DecodeGoodbye(const v1::Frame& frame) {
@@ -48,12 +68,25 @@ std::optional<absl::Status> DecodeGoodbye(const v1::Frame& frame) {
   return DecodeStatus(frame.goodbye());
 }
 
+MessageReader::MessageReader(LinkKind kind, bool dialled)
+    : most_in_parts_(MostInParts(kind, dialled)), greeted_(dialled) {}
+
+absl::Status MessageReader::CheckParts(size_t total_bytes) const {
+  const size_t most = greeted_ ? most_in_parts_ : 0;
+  if (total_bytes <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the peer has sent a message of ", total_bytes,
+                                                 " bytes in parts, where it may send ", most));
+}
+
 absl::Status MessageReader::Begin(const v1::Frame& frame) {
   POTLUCK_ASSIGN_OR_RETURN(message_, DecodeFields(frame));
   const size_t part_bytes = frame.bulk().size();
   if (frame.bulk_following_bytes() > kMaxBulkBytes) return BulkError(frame.bulk_following_bytes());
   const size_t total_bytes = part_bytes + frame.bulk_following_bytes();
-  if (message_) POTLUCK_RETURN_IF_ERROR(CheckBulk(*message_, frame, total_bytes));
+  if (message_) {
+    POTLUCK_RETURN_IF_ERROR(CheckBulk(*message_, frame, total_bytes));
+    if (total_bytes > part_bytes) POTLUCK_RETURN_IF_ERROR(CheckParts(total_bytes));
+  }
   received_bytes_ = 0;
   missing_bytes_ = total_bytes;
   hidden_.clear();
@@ -94,6 +127,7 @@ absl::StatusOr<std::optional<Message>> MessageReader::Take(v1::Frame frame) {
   AppendBulk(std::move(*frame.mutable_bulk()));
   if (missing_bytes_ > 0 || !message_) return std::optional<Message>();
 
+  greeted_ = greeted_ || IsHello(*message_);
   if (auto* step = std::get_if<StageFrame>(&*message_)) {
     step->hidden = std::move(hidden_);
   } else {

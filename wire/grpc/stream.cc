@@ -49,6 +49,7 @@ void Stream::Close(const absl::Status& why) {
 
 void Stream::CloseLocked(const absl::Status& why) {
   closing_ = deaf_ = true;
+  if (!taking_) reader_.reset();  // with what it holds of a message
   told_full_ = false;
   queue_.push_back(EncodeGoodbye(why));
   queued_bytes_ += static_cast<int64_t>(queue_.back().size_bytes());
@@ -103,14 +104,16 @@ void Stream::ReadOn() {
 }
 
 void Stream::ReadDone(bool ok, grpc::ByteBuffer bytes) {
-  bool deaf;
+  bool take;
   {
     MutexLock lock(mutex_);
-    deaf = deaf_;
+    take = taking_ = ok && !deaf_;
   }
-  if (ok && !deaf) TakeFrame(std::move(bytes));
+  if (take) TakeFrame(std::move(bytes));
   {
     MutexLock lock(mutex_);
+    taking_ = false;
+    if (deaf_) reader_.reset();
     reading_ = false;  // not before: frames are taken one at a time
     read_ended_ |= !ok;
     ReadOn();
@@ -131,7 +134,7 @@ void Stream::TakeFrame(grpc::ByteBuffer bytes) {
       goodbye_received_ = deaf_ = true;
     }
     return PostClosed(*goodbye);
-  } else if (auto message = reader_.Take(std::move(frame)); !message.ok()) {
+  } else if (auto message = reader_->Take(std::move(frame)); !message.ok()) {
     error = message.status();
   } else if (message->has_value()) {
     const int64_t message_bytes = std::exchange(frame_bytes_, 0);

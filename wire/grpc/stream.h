@@ -33,7 +33,12 @@ class Call {
 // Thread-safe where not said otherwise.
 class Stream : public std::enable_shared_from_this<Stream> {
  public:
-  Stream(Executor& executor, PeerIdentity peer) : executor_(executor), peer_(std::move(peer)) {}
+  // `reader`: a fresh one, for what the peer sends.
+  Stream(Executor& executor, PeerIdentity peer, MessageReader reader)
+      : executor_(executor),
+        worker_(peer.worker),
+        peer_(std::move(peer)),
+        reader_(std::move(reader)) {}
 
   // ---- on the executor ----
   void SetHandler(LinkHandler* handler) { handler_ = handler; }
@@ -56,6 +61,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void CallDone(const absl::Status& status);
 
   // ---- from anywhere ----
+  const WorkerId& worker() const { return worker_; }  // the peer
   // Ends the call at once; OnClosed comes with the call's end.
   void Abort();
   // Ends a call that the peer has not taken yet, so that another may be tried.
@@ -80,10 +86,11 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool Over() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Executor& executor_;
-  PeerIdentity peer_;               // on the executor
-  LinkHandler* handler_ = nullptr;  // on the executor
-  MessageReader reader_;            // one read at a time
-  int64_t frame_bytes_ = 0;         // of the message that is being read
+  const WorkerId worker_;
+  PeerIdentity peer_;                    // on the executor
+  LinkHandler* handler_ = nullptr;       // on the executor
+  std::optional<MessageReader> reader_;  // of whoever is taking_; none once deaf_
+  int64_t frame_bytes_ = 0;              // of the message that is being read
 
   Mutex mutex_;
   RetryTask retry_ ABSL_GUARDED_BY(mutex_);
@@ -95,6 +102,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool told_full_ ABSL_GUARDED_BY(mutex_) = false;
   bool up_ ABSL_GUARDED_BY(mutex_) = false;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool taking_ ABSL_GUARDED_BY(mutex_) = false;  // one frame at a time
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;  // goodbye is the queue's last
   bool goodbye_written_ ABSL_GUARDED_BY(mutex_) = false;

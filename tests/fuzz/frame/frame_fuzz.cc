@@ -17,7 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return true;
   }();
   static_cast<void>(silent);
-  wire::MessageReader reader;
+  // As from one that was dialled for weights: it may send as much as any.
+  wire::MessageReader reader(wire::LinkKind::kWeights, /*dialled=*/true);
   while (size >= 2) {
     const size_t length = std::min<size_t>(size - 2, data[0] | data[1] << 8);
     potluck::v1::Frame frame;
@@ -32,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
     const auto encoded = wire::EncodeMessage(**std::move(message));
     if (!encoded.ok()) std::abort();
-    wire::MessageReader again;
+    wire::MessageReader again(wire::LinkKind::kWeights, /*dialled=*/true);
     for (const wire::EncodedFrame& part : *encoded) {
       potluck::v1::Frame own;
       if (!own.ParseFromString(part.head + std::string(part.bulk))) std::abort();

@@ -22,8 +22,11 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::util::MessageDifferencer;
 
+// As from one that was dialled for weights: it may send as much as any.
+MessageReader Reader() { return {LinkKind::kWeights, /*dialled=*/true}; }
+
 absl::StatusOr<std::optional<Message>> Decode(const v1::Frame& frame) {
-  MessageReader reader;
+  MessageReader reader = Reader();
   return reader.Take(frame);
 }
 
@@ -200,7 +203,7 @@ TEST(MessageReaderTest, JoinsABulkOfManyFrames) {
   const auto frames = EncodeMessage(reply);
   ASSERT_TRUE(frames.ok());
   ASSERT_EQ(frames->size(), 4u);
-  MessageReader reader;
+  MessageReader reader = Reader();
   for (size_t i = 0; i < frames->size(); ++i) {
     EXPECT_LE((*frames)[i].size_bytes(), kMaxFrameBytes);
     const auto message = reader.Take(Parse((*frames)[i]));
@@ -216,7 +219,7 @@ TEST(MessageReaderTest, NothingComesBetweenTheFramesOfABulk) {
   const auto frames =
       *EncodeMessage(ManifestReply{.bytes = std::string(2 * kMaxBulkPartBytes, 'm')});
   const auto second_after = [&](const v1::Frame& second) {
-    MessageReader reader;
+    MessageReader reader = Reader();
     EXPECT_TRUE(reader.Take(Parse(frames[0])).ok());
     return reader.Take(second).status().code();
   };
@@ -232,7 +235,7 @@ TEST(MessageReaderTest, NothingComesBetweenTheFramesOfABulk) {
 }
 
 TEST(MessageReaderTest, SkipsMessagesOfLaterVersionsWithTheirBulk) {
-  MessageReader reader;
+  MessageReader reader = Reader();
   v1::Frame later;  // its message is unknown here
   later.set_bulk("abc");
   later.set_bulk_following_bytes(2);
@@ -246,6 +249,43 @@ TEST(MessageReaderTest, SkipsMessagesOfLaterVersionsWithTheirBulk) {
   const auto ping = reader.Take(Parse(EncodeMessage(Ping{.number = 5})->front()));
   ASSERT_TRUE(ping.ok() && ping->has_value());
   EXPECT_EQ(std::get<Ping>(**ping).number, 5);
+}
+
+// The first frame of a message in parts, or its only one.
+v1::Frame FirstFrame(Message message) { return Parse(EncodeMessage(std::move(message))->front()); }
+
+// A manifest of 64 MiB from whoever was asked, a step's rows on a data link, and nothing else.
+TEST(MessageReaderTest, OnlyWhatALinkHasToCarryComesInParts) {
+  StageFrame step;
+  step.step.tokens.resize(512);
+  for (model::StepToken& token : step.step.tokens) token.sequence = 1;
+  step.hidden.resize(512 * 8192);
+  const Message manifest = ManifestReply{.bytes = std::string(kMaxManifestBytes, 'm')};
+  WorkerHello hello_to_work;
+  DataHello hello_to_send;
+  WeightsHello hello_to_fetch;
+  hello_to_work.worker = hello_to_send.from = hello_to_fetch.from = "a";
+  hello_to_send.to = "b";
+  const auto taken = [](LinkKind kind, bool dialled, const std::vector<Message>& messages) {
+    MessageReader reader(kind, dialled);
+    absl::Status status;
+    for (const Message& message : messages)
+      status.Update(reader.Take(FirstFrame(message)).status());
+    return status.code();
+  };
+  constexpr auto kOk = absl::StatusCode::kOk, kRefused = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(taken(LinkKind::kWeights, true, {manifest}), kOk);
+  EXPECT_EQ(taken(LinkKind::kWeights, false, {hello_to_fetch, manifest}), kRefused);
+  EXPECT_EQ(taken(LinkKind::kData, true, {step}), kOk);
+  EXPECT_EQ(taken(LinkKind::kData, false, {hello_to_send, step}), kOk);
+  EXPECT_EQ(taken(LinkKind::kData, false, {step}), kRefused);
+  EXPECT_EQ(taken(LinkKind::kData, false, {Ping{}, step}), kRefused);
+  const Message large_ping = Ping{.bytes = std::string(kMaxBulkPartBytes + 1, 'x')};
+  EXPECT_EQ(taken(LinkKind::kControl, true, {large_ping}), kRefused);
+  EXPECT_EQ(taken(LinkKind::kControl, false, {hello_to_work, large_ping}), kRefused);
+  // What fits into a frame is not held for long.
+  const Message frameful = Ping{.bytes = std::string(kMaxBulkPartBytes, 'x')};
+  EXPECT_EQ(taken(LinkKind::kControl, false, {frameful}), kOk);
 }
 
 TEST(EncodeTest, RefusesWhatNoPeerWouldTake) {

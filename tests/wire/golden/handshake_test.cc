@@ -37,7 +37,7 @@ v1::Frame RecordedFrame(const std::string& name) {
 // The message, once it has been seen that it is sent as those very bytes.
 template <class T>
 T Read(const std::string& name) {
-  MessageReader reader;
+  MessageReader reader(LinkKind::kControl, /*dialled=*/false);
   const auto message = reader.Take(RecordedFrame(name));
   if (!message.ok() || !message->has_value()) {
     ADD_FAILURE() << name << ": " << message.status();

@@ -19,6 +19,7 @@
 #include "wire/grpc/codec.h"
 #include "wire/grpc/credentials.h"
 #include "wire/grpc/grpc_transport.h"
+#include "wire/grpc/live_calls.h"
 
 namespace potluck::wire {
 namespace {
@@ -176,6 +177,31 @@ TEST_F(GrpcServerTest, NonsenseClosesTheLinkAndIsNamed) {
     EXPECT_EQ(acceptor_.taken[0].handler->closed.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_TRUE(acceptor_.taken[0].handler->others.empty());
   });
+}
+
+// However many links a member opens, others still get theirs.
+TEST_F(GrpcServerTest, OneMemberHasAFewLinksAtMost) {
+  const TlsIdentity other = cluster_.NewWorker();
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReaderWriter<v1::Frame, v1::Frame>>> streams;
+  for (size_t i = 0; i < LiveCalls::kMostOfOnePeer; ++i) {  // each has a connection of its own
+    const auto stub = v1::Stage::NewStub(MakeChannel(worker_, kCoordinator, target()));
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    streams.push_back(stub->Data(contexts.back().get()));
+  }
+  ASSERT_TRUE(UntilTaken(streams.size()));
+  Dial();
+  ASSERT_TRUE(happenings_.WaitUntil(executor_, [&] { return handler_.num_closed == 1; }));
+  executor_.RunAndWait([&] {
+    EXPECT_EQ(handler_.closed.code(), absl::StatusCode::kResourceExhausted) << handler_.closed;
+    transport_ = std::make_unique<GrpcTransport>(executor_, other);
+  });
+  Dial();
+  EXPECT_TRUE(UntilTaken(streams.size() + 1));
+  for (size_t i = 0; i < streams.size(); ++i) {
+    contexts[i]->TryCancel();
+    streams[i]->Finish();
+  }
 }
 
 TEST_F(GrpcServerTest, BytesThatAreNoFrameCloseTheLink) {

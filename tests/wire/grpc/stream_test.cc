@@ -63,8 +63,8 @@ class StreamTest : public ::testing::TestWithParam<bool> {
 
   SimulatedTime time_;
   const std::unique_ptr<SimulatedExecutor> executor_ = time_.MakeExecutor();
-  const std::shared_ptr<Stream> stream_ =
-      std::make_shared<Stream>(*executor_, PeerIdentity{"peer", "peer:1"});
+  const std::shared_ptr<Stream> stream_ = std::make_shared<Stream>(
+      *executor_, PeerIdentity{"peer", "peer:1"}, MessageReader(LinkKind::kData, GetParam()));
   Handler handler_;
   FakeCall call_{*stream_, GetParam()};
 };
@@ -91,6 +91,15 @@ TEST_P(StreamTest, APeerThatIsToldGoodbyeCannotKeepTheCall) {
   EXPECT_FALSE(call_.cancelled);
   time_.RunFor(absl::Milliseconds(1));
   EXPECT_TRUE(call_.cancelled);
+}
+
+TEST_P(StreamTest, WhatComesAfterItWasClosedIsNotLookedAt) {
+  stream_->Close(absl::OkStatus());
+  Receive("\xff\xff\xff");
+  Receive("");
+  time_.RunFor(absl::ZeroDuration());
+  EXPECT_TRUE(handler_.closed.empty());
+  EXPECT_EQ(handler_.messages, 0);
 }
 
 std::string NameOf(const ::testing::TestParamInfo<bool>& info) {
