@@ -32,7 +32,7 @@ struct LinkQuality {
 struct Member {
   wire::WorkerHello hello;
   wire::Heartbeat heartbeat;  // the last
-  absl::Duration heard_at;
+  absl::Duration heard_at;    // the last time
 
   bool has_control = false, has_data = false;
   bool measured = false;

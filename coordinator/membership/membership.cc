@@ -15,14 +15,19 @@ namespace potluck::coordinator {
 class Membership::PeerLink final : public wire::LinkHandler {
  public:
   PeerLink(Membership& membership, wire::LinkKind kind, std::unique_ptr<wire::Link> link)
-      : membership_(membership), kind_(kind), link_(std::move(link)) {}
+      : membership_(membership),
+        kind_(kind),
+        link_(std::move(link)),
+        hello_timer_(membership.executor_) {
+    hello_timer_.Start(kHelloTime, [this] {
+      End(absl::DeadlineExceededError("no hello came on a link to the coordinator"));
+    });
+  }
 
   void OnMessage(wire::Message message) override {
     if (closed_) return;
     const absl::Status status = membership_.OnMessage(*this, std::move(message));
-    if (status.ok() || closed_) return;
-    Close(status);
-    membership_.OnClosed(*this, status);
+    if (!status.ok() && !closed_) End(status);
   }
   void OnClosed(absl::Status why) override {
     closed_ = true;
@@ -38,12 +43,23 @@ class Membership::PeerLink final : public wire::LinkHandler {
 
   wire::LinkKind kind() const { return kind_; }
   const wire::PeerIdentity& identity() const { return link_->peer(); }
-  wire::WorkerId worker;  // empty before its hello
+  const wire::WorkerId& worker() const { return worker_; }  // empty before its hello
+  void Introduce(const wire::WorkerId& worker) {
+    worker_ = worker;
+    hello_timer_.Cancel();
+  }
 
  private:
+  void End(const absl::Status& why) {
+    Close(why);
+    membership_.OnClosed(*this, why);
+  }
+
   Membership& membership_;
   const wire::LinkKind kind_;
   const std::unique_ptr<wire::Link> link_;
+  wire::WorkerId worker_;
+  Timer hello_timer_;
   bool closed_ = false;
 };
 
@@ -138,8 +154,8 @@ void Membership::MarkUnreachable(const wire::WorkerId& from, const wire::WorkerI
 // --- Links ---------------------------------------------------------------------------------------
 
 absl::Status Membership::OnMessage(PeerLink& link, wire::Message message) {
-  if (link.worker.empty()) return Greet(link, std::move(message));
-  const wire::WorkerId worker = link.worker;
+  if (link.worker().empty()) return Greet(link, std::move(message));
+  const wire::WorkerId worker = link.worker();
   if (link.kind() == wire::LinkKind::kControl) return OnControl(worker, std::move(message));
   return OnData(worker, std::move(message));
 }
@@ -164,10 +180,7 @@ absl::Status Membership::OnHello(PeerLink& link, wire::WorkerHello hello) {
                                                     "'s, but it calls itself ", hello.worker));
   }
   const auto known = members_.find(hello.worker);
-  if (known == members_.end() && members_.size() >= kMostMembers) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("a cluster has at most ", kMostMembers, " workers"));
-  }
+  if (known == members_.end()) POTLUCK_RETURN_IF_ERROR(MakeRoom());
   if (known != members_.end() && known->second.has_control) {
     if (known->second.hello.process != hello.process && !known->second.suspect) {
       return absl::AlreadyExistsError(absl::StrCat(
@@ -182,7 +195,7 @@ absl::Status Membership::OnHello(PeerLink& link, wire::WorkerHello hello) {
   member.has_control = true;
   member.suspect = member.wants_to_leave = member.left = member.owner_paused = false;
   member.heartbeat = {};
-  link.worker = hello.worker;
+  link.Introduce(hello.worker);
   const auto stranger = std::ranges::find(strangers_, &link, &std::shared_ptr<PeerLink>::get);
   Links& links = links_[hello.worker];
   links.control = std::move(*stranger);
@@ -198,6 +211,23 @@ absl::Status Membership::OnHello(PeerLink& link, wire::WorkerHello hello) {
       {{"worker", member.hello.worker},
        {"name", member.hello.name},
        {"devices", member.hello.devices.size()}});
+  return absl::OkStatus();
+}
+
+// For one more member, whoever has been gone longest is forgotten.
+absl::Status Membership::MakeRoom() {
+  if (members_.size() < kMostMembers) return absl::OkStatus();
+  auto longest = members_.end();
+  for (auto at = members_.begin(); at != members_.end(); ++at) {
+    if (at->second.has_control) continue;
+    if (longest == members_.end() || at->second.heard_at < longest->second.heard_at) longest = at;
+  }
+  if (longest == members_.end()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a cluster has at most ", kMostMembers, " workers"));
+  }
+  for (auto& [id, member] : members_) member.links.erase(longest->first);
+  members_.erase(longest);
   return absl::OkStatus();
 }
 
@@ -218,7 +248,7 @@ absl::Status Membership::OnDataHello(PeerLink& link, const wire::DataHello& hell
     Lose(hello.from, absl::UnavailableError("the worker's data link was dialled again"));
     return absl::UnavailableError("dial again, the control link first");
   }
-  link.worker = hello.from;
+  link.Introduce(hello.from);
   const auto stranger = std::ranges::find(strangers_, &link, &std::shared_ptr<PeerLink>::get);
   links.data = std::move(*stranger);
   strangers_.erase(stranger);
@@ -229,7 +259,7 @@ absl::Status Membership::OnDataHello(PeerLink& link, const wire::DataHello& hell
 }
 
 void Membership::OnClosed(PeerLink& link, const absl::Status& why) {
-  if (link.worker.empty()) {
+  if (link.worker().empty()) {
     const auto stranger = std::ranges::find(strangers_, &link, &std::shared_ptr<PeerLink>::get);
     if (stranger == strangers_.end()) return;
     Log(LogLevel::kWarning, "link refused", {{"peer", link.identity().address}, {"status", why}});
@@ -238,10 +268,10 @@ void Membership::OnClosed(PeerLink& link, const absl::Status& why) {
     Retire(gone);
     return;
   }
-  const auto found = links_.find(link.worker);
+  const auto found = links_.find(link.worker());
   if (found == links_.end()) return;
   if (found->second.control.get() == &link || found->second.data.get() == &link)
-    Lose(wire::WorkerId(link.worker), why);
+    Lose(wire::WorkerId(link.worker()), why);
 }
 
 // Links may be in the midst of a call: they go in a task of their own.

@@ -47,7 +47,8 @@ class Membership {
   // A worker whose links have not been measured by then is used with what is known. A dial that a
   // firewall swallows fails within 5 s: that much is known before a first plan.
   static constexpr absl::Duration kMeasureWithin = absl::Seconds(6);
-  static constexpr size_t kMostMembers = 256;
+  static constexpr absl::Duration kHelloTime = absl::Seconds(10);  // from a link to its hello
+  static constexpr size_t kMostMembers = 256;                      // with those that may come back
 
   struct Options {
     wire::Version version;
@@ -94,6 +95,7 @@ class Membership {
   absl::Status OnMessage(PeerLink& link, wire::Message message);
   absl::Status Greet(PeerLink& link, wire::Message message);
   absl::Status OnHello(PeerLink& link, wire::WorkerHello hello);
+  absl::Status MakeRoom();
   absl::Status OnDataHello(PeerLink& link, const wire::DataHello& hello);
   absl::Status OnControl(const wire::WorkerId& worker, wire::Message message);
   absl::Status OnData(const wire::WorkerId& worker, wire::Message message);

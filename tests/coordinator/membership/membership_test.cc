@@ -1,0 +1,149 @@
+// Who is a member, and for how long, in simulated time.
+#include "coordinator/membership/membership.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/testing/simulated_executor.h"
+#include "wire/memory/memory_network.h"
+#include "wire/version.h"
+
+namespace potluck::coordinator {
+namespace {
+
+// What the coordinator's other parts would hear.
+struct Events final : MembershipEvents {
+  void OnMembersChanged() override {}
+  void OnMemberLost(const wire::WorkerId& worker, bool) override { lost.push_back(worker); }
+  void OnHeartbeat(const wire::WorkerId&, const wire::Heartbeat&) override {}
+  absl::Status OnInstanceMessage(const wire::WorkerId&, wire::Message) override {
+    return absl::OkStatus();
+  }
+  absl::Status OnDataMessage(const wire::WorkerId&, wire::Message) override {
+    return absl::OkStatus();
+  }
+  std::vector<wire::WorkerId> lost;
+};
+
+// A worker's end of a link.
+struct End final : wire::LinkHandler {
+  void OnMessage(wire::Message) override {}
+  void OnClosed(absl::Status why) override { closed = std::move(why); }
+  std::unique_ptr<wire::Link> link;
+  absl::Status closed;
+};
+
+struct Worker {
+  std::unique_ptr<wire::MemoryTransport> transport;
+  std::unique_ptr<End> control, data;
+};
+
+class MembershipTest : public ::testing::Test, private wire::LinkAcceptor {
+ protected:
+  MembershipTest() { transport_->Listen(*this); }
+
+  static wire::WorkerHello HelloOf(const wire::WorkerId& id) {
+    wire::WorkerHello hello;
+    hello.version = wire::OurVersion("test");
+    hello.worker = hello.name = hello.host = id;
+    hello.process = 1;
+    wire::DeviceProfile device{.device = "cpu", .backend = "cpu", .numerics_class = "cpu-1"};
+    device.memory_bytes = device.free_memory_bytes = 1 << 20;
+    device.rates = {{kernels::DType::kF16, 1e9, 1e9}};
+    hello.devices.push_back(device);
+    return hello;
+  }
+  std::unique_ptr<End> Dial(Worker& worker, wire::LinkKind kind) {
+    auto end = std::make_unique<End>();
+    end->link = worker.transport->Dial(wire::kCoordinator, {"home:1"}, kind, *end);
+    return end;
+  }
+  Worker NewWorker(const wire::WorkerId& id) {
+    Worker worker;
+    worker.transport = network_.AddNode(id, {}, *worker_executor_);
+    return worker;
+  }
+  // With both links.
+  Worker Join(const wire::WorkerId& id) {
+    Worker worker = NewWorker(id);
+    worker.control = Dial(worker, wire::LinkKind::kControl);
+    worker.control->link->Send(HelloOf(id));
+    time_.RunFor(absl::ZeroDuration());
+    worker.data = Dial(worker, wire::LinkKind::kData);
+    worker.data->link->Send(
+        wire::DataHello{wire::OurVersion("test"), id, std::string(wire::kCoordinator)});
+    time_.RunFor(absl::ZeroDuration());
+    return worker;
+  }
+
+  SimulatedTime time_;
+  wire::MemoryNetwork network_;
+  const std::unique_ptr<SimulatedExecutor> executor_ = time_.MakeExecutor(),
+                                           worker_executor_ = time_.MakeExecutor();
+  const std::unique_ptr<wire::MemoryTransport> transport_ =
+      network_.AddNode(wire::kCoordinator, {"home:1"}, *executor_);
+  Events events_;
+  Membership membership_{
+      {.version = wire::OurVersion("test"), .term = 1, .cluster = "test"}, *executor_, events_};
+
+ private:
+  wire::LinkHandler& OnLink(wire::LinkKind kind, std::unique_ptr<wire::Link> link) override {
+    return membership_.Accept(kind, std::move(link));
+  }
+};
+
+TEST_F(MembershipTest, ALinkThatSaysNothingIsClosed) {
+  Worker silent = NewWorker("silent");
+  silent.control = Dial(silent, wire::LinkKind::kControl);
+  silent.data = Dial(silent, wire::LinkKind::kData);
+  time_.RunFor(Membership::kHelloTime - absl::Milliseconds(1));
+  EXPECT_TRUE(silent.control->closed.ok() && silent.data->closed.ok());
+  time_.RunFor(absl::Milliseconds(1));
+  for (const End* end : {silent.control.get(), silent.data.get()})
+    EXPECT_EQ(end->closed.code(), absl::StatusCode::kDeadlineExceeded) << end->closed;
+}
+
+TEST_F(MembershipTest, ALinkThatHasSaidHelloStays) {
+  const Worker worker = Join("w");
+  for (int beat = 0; beat < 60; ++beat) {
+    worker.control->link->Send(wire::Heartbeat{});
+    time_.RunFor(Membership::kHeartbeatInterval);
+  }
+  EXPECT_TRUE(worker.control->closed.ok()) << worker.control->closed;
+  EXPECT_TRUE(worker.data->closed.ok()) << worker.data->closed;
+  EXPECT_TRUE(membership_.Find("w")->connected());
+}
+
+TEST_F(MembershipTest, WhenFullItForgetsWhoHasBeenGoneLongest) {
+  std::vector<Worker> workers;
+  for (size_t i = 0; i < Membership::kMostMembers; ++i) {
+    workers.push_back(Join(absl::StrCat("w", i)));
+    ASSERT_TRUE(membership_.Find(absl::StrCat("w", i))->connected());
+  }
+  const auto refusal = [&] {
+    const Worker late = Join("late");
+    return late.control->closed.code();
+  };
+  EXPECT_EQ(refusal(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(membership_.Find("late"), nullptr);
+  for (const size_t gone : {7, 3}) {  // w7 first
+    time_.RunFor(absl::Milliseconds(100));
+    workers[gone].control->link->Send(wire::Heartbeat{});
+    time_.RunFor(absl::ZeroDuration());
+    workers[gone].control.reset();
+    time_.RunFor(absl::ZeroDuration());
+  }
+  const Worker next = Join("next");
+  EXPECT_TRUE(membership_.Find("next")->connected());
+  EXPECT_EQ(membership_.Find("w7"), nullptr);
+  EXPECT_NE(membership_.Find("w3"), nullptr);
+  EXPECT_EQ(membership_.members().size(), Membership::kMostMembers);
+}
+
+}  // namespace
+}  // namespace potluck::coordinator
