@@ -43,9 +43,10 @@ inline constexpr char kCoordinator[] = "coordinator";
 
 using Digest = std::array<uint8_t, 32>;  // SHA-256
 
-// The same major works both ways; a minor adds what the other side may ignore.
+// The same major works both ways; a minor adds what the other side may ignore. OurVersion() makes
+// ours (wire/version.h).
 struct Version {
-  int32_t major = 1;
+  int32_t major = 0;
   int32_t minor = 0;
   std::string build;  // for people
 };

@@ -226,11 +226,9 @@ class LyingPeerTest : public FramesTest {
     liar_ = world_.network.AddNode("liar", {"liar:1"}, *executor_);
     link_ = liar_->Dial("w2", {"w2:7080"}, wire::LinkKind::kData, handler_);
   }
-  void Hello(const wire::WorkerId& from, const wire::WorkerId& to) {
-    wire::DataHello hello;
-    hello.from = from;
-    hello.to = to;
-    link_->Send(hello);
+  void Hello(const wire::WorkerId& from, const wire::WorkerId& to,
+             const wire::Version& version = wire::OurVersion("test")) {
+    link_->Send(wire::DataHello{.version = version, .from = from, .to = to});
   }
   void ExpectRefusedAndUntouched() {
     world_.Run();
@@ -248,6 +246,20 @@ class LyingPeerTest : public FramesTest {
   HeldLink handler_;
   std::unique_ptr<wire::Link> link_;
 };
+
+TEST_F(LyingPeerTest, IsOfAnotherMajorVersion) {
+  Hello("liar", "w2", {wire::kProtocolMajor + 1, 0, "9.0"});
+  world_.Run();
+  EXPECT_EQ(handler_.status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(handler_.status.message().find("update potluck on worker w2"), absl::string_view::npos)
+      << handler_.status;
+}
+
+TEST_F(LyingPeerTest, IsHonestAndOfAnOlderMinorVersion) {
+  Hello("liar", "w2", {wire::kProtocolMajor, 0, "0.1.0"});
+  world_.Run();
+  EXPECT_FALSE(handler_.closed) << handler_.status;
+}
 
 TEST_F(LyingPeerTest, SendsFramesOfAnInstanceWhosePreviousStageItIsNot) {
   Hello("liar", "w2");

@@ -28,6 +28,11 @@ TEST_F(MembershipTest, JoinsBeatsAndOpensItsDataLink) {
   ASSERT_EQ(data.size(), 1u);
   EXPECT_EQ(data[0].from, "w1");
   EXPECT_EQ(data[0].to, wire::kCoordinator);
+  for (const wire::Version& version : {hellos[0].version, data[0].version}) {
+    EXPECT_EQ(version.major, wire::kProtocolMajor);
+    EXPECT_EQ(version.minor, wire::kProtocolMinor);
+    EXPECT_EQ(version.build, "test");
+  }
 }
 
 TEST_F(MembershipTest, AnAddressThatHasChangedIsTold) {
@@ -80,16 +85,34 @@ TEST_F(MembershipTest, OneThatAnsweredHeartbeatsAndFellSilentIsDialledAgain) {
   EXPECT_EQ(worker.lost[0].code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(MembershipTest, AnotherMajorVersionIsSaid) {
+TEST_F(MembershipTest, AnotherMajorVersionIsSaidWithTheSideToUpdate) {
+  world_.coordinator.welcomes = false;
+  for (const int32_t major : {wire::kProtocolMajor - 1, wire::kProtocolMajor + 1}) {
+    SimulatedWorker& worker = world_.AddWorker(absl::StrCat("w", major));
+    world_.Run();
+    wire::Welcome welcome = MakeWelcome();
+    welcome.version.major = major;
+    world_.coordinator.links.back()->link->Send(welcome);
+    world_.Run(absl::Milliseconds(10));
+    ASSERT_EQ(worker.lost.size(), 1u);
+    EXPECT_EQ(worker.lost[0].code(), absl::StatusCode::kFailedPrecondition);
+    const char* const older = major < wire::kProtocolMajor ? "the coordinator" : "this worker";
+    EXPECT_NE(worker.lost[0].message().find(absl::StrCat("update potluck on ", older)),
+              absl::string_view::npos)
+        << worker.lost[0];
+    world_.Kill(worker.id);
+  }
+}
+
+TEST_F(MembershipTest, ACoordinatorOfAnOlderMinorVersionIsJoined) {
   world_.coordinator.welcomes = false;
   SimulatedWorker& worker = world_.AddWorker("w1");
   world_.Run();
   wire::Welcome welcome = MakeWelcome();
-  welcome.version.major = 2;
+  welcome.version = {wire::kProtocolMajor, 0, "0.1.0"};
   world_.coordinator.links[0]->link->Send(welcome);
   world_.Run(absl::Milliseconds(10));
-  ASSERT_EQ(worker.lost.size(), 1u);
-  EXPECT_EQ(worker.lost[0].code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(worker.worker->joined());
 }
 
 TEST_F(MembershipTest, StagesAndTheirKvSurviveALostControlLink) {

@@ -103,10 +103,9 @@ class Storm {
     neighbour_.reset();
     handler_ = HeldLink();
     neighbour_ = transport_->Dial("w1", {"w1:7080"}, wire::LinkKind::kData, handler_);
-    wire::DataHello hello;
-    hello.from = "w2-again";
-    hello.to = "w1";
-    if (!dice_.OneIn(10)) neighbour_->Send(hello);
+    if (dice_.OneIn(10)) return;
+    neighbour_->Send(
+        wire::DataHello{.version = wire::OurVersion("test"), .from = "w2-again", .to = "w1"});
   }
 
   // Every hop and link has been re-dialled: a change of epoch and a step.

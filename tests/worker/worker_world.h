@@ -12,6 +12,7 @@
 #include "tests/testing/simulated_executor.h"
 #include "tests/worker/pretend_stage.h"
 #include "wire/memory/memory_network.h"
+#include "wire/version.h"
 #include "worker/worker.h"
 
 namespace potluck::worker {
@@ -40,6 +41,7 @@ struct HeldLink final : wire::LinkHandler {
 
 inline wire::Welcome MakeWelcome() {
   wire::Welcome welcome;
+  welcome.version = wire::OurVersion("test");
   welcome.term = 1;
   welcome.heartbeat_interval = absl::Milliseconds(500);
   return welcome;
@@ -118,6 +120,7 @@ class WorkerWorld {
     added.transport = network.AddNode(id, {added.address}, *added.executor);
     added.loader = std::make_unique<PretendLoader>(*added.executor);
     WorkerOptions options;
+    options.hello.version = wire::OurVersion("test");
     options.hello.worker = id;
     options.hello.name = id;
     options.hello.process = 6 + workers.size();

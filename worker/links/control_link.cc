@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "wire/version.h"
 
 namespace potluck::worker {
 
-ControlLink::ControlLink(const wire::Peer& coordinator, Executor& executor,
+ControlLink::ControlLink(const wire::Peer& coordinator, wire::Version version, Executor& executor,
                          wire::Transport& transport, uint64_t seed, ControlEvents& events)
     : coordinator_(coordinator),
+      version_(std::move(version)),
       transport_(transport),
       events_(events),
       back_off_(seed),
@@ -53,11 +55,8 @@ absl::Status ControlLink::TakeWelcome(const wire::Message& message) {
   const auto* welcome = std::get_if<wire::Welcome>(&message);
   if (welcome == nullptr)
     return absl::InvalidArgumentError("a coordinator answers a hello with Welcome");
-  if (welcome->version.major != wire::Version{}.major) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the coordinator speaks version ", welcome->version.major, " of the protocol, this worker ",
-        wire::Version{}.major, ": update the older one"));
-  }
+  POTLUCK_RETURN_IF_ERROR(
+      wire::CheckVersion(version_, welcome->version, "this worker", "the coordinator"));
   silence_.Cancel();
   joined_ = true;
   back_off_.Reset();

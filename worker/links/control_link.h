@@ -36,8 +36,9 @@ class ControlLink final : public wire::LinkHandler {
   // A coordinator that has answered heartbeats (Ping) and falls silent for so long is dialled anew.
   inline static const absl::Duration kSilence = absl::Seconds(5);
 
-  ControlLink(const wire::Peer& coordinator, Executor& executor, wire::Transport& transport,
-              uint64_t seed, ControlEvents& events);
+  // `version`: this worker's.
+  ControlLink(const wire::Peer& coordinator, wire::Version version, Executor& executor,
+              wire::Transport& transport, uint64_t seed, ControlEvents& events);
 
   void Dial();
   // False, and nothing is sent, where the worker is not joined.
@@ -57,6 +58,7 @@ class ControlLink final : public wire::LinkHandler {
   void Beat();
 
   const wire::Peer coordinator_;
+  const wire::Version version_;
   wire::Transport& transport_;
   ControlEvents& events_;
   BackOff back_off_;

@@ -23,10 +23,7 @@ DataLink::DataLink(DataLinks& owner, std::unique_ptr<wire::Link> link)
 DataLink::DataLink(DataLinks& owner, const wire::Peer& peer)
     : owner_(owner), route_{peer.worker, true}, hello_timer_(owner.executor_) {
   link_ = owner_.transport_.Dial(peer.worker, peer.addresses, wire::LinkKind::kData, *this);
-  wire::DataHello hello;
-  hello.from = owner_.self_;
-  hello.to = peer.worker;
-  Send(std::move(hello));
+  Send(wire::DataHello{.version = owner_.version_, .from = owner_.self_, .to = peer.worker});
 }
 
 void DataLink::Close(const absl::Status& why) {

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "wire/version.h"
 #include "worker/links/data_link.h"
 
 namespace potluck::worker {
@@ -27,9 +29,10 @@ Route RouteOf(const wire::Hop& hop, bool upstream) {
   return CoordinatorRoute();
 }
 
-DataLinks::DataLinks(wire::WorkerId self, Executor& executor, wire::Transport& transport,
-                     uint64_t seed, DataLinkEvents& events)
+DataLinks::DataLinks(wire::WorkerId self, wire::Version version, Executor& executor,
+                     wire::Transport& transport, uint64_t seed, DataLinkEvents& events)
     : self_(std::move(self)),
+      version_(std::move(version)),
       executor_(executor),
       transport_(transport),
       seed_(seed),
@@ -104,11 +107,8 @@ wire::LinkHandler& DataLinks::Accept(std::unique_ptr<wire::Link> link) {
 
 absl::Status DataLinks::Introduce(DataLink& link, const wire::DataHello& hello) {
   const wire::WorkerId& proved = link.identity().worker;
-  if (hello.version.major != wire::Version{}.major) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "a peer speaks version ", hello.version.major, " of the protocol, this worker ",
-        wire::Version{}.major, ": update the older one"));
-  }
+  POTLUCK_RETURN_IF_ERROR(wire::CheckVersion(
+      version_, hello.version, absl::StrCat("worker ", self_), absl::StrCat("worker ", proved)));
   if (hello.to != self_)
     return absl::InvalidArgumentError(absl::StrCat("this is ", self_, ", not ", hello.to));
   if (hello.from.empty() || hello.from == self_ || hello.from == wire::kCoordinator ||

@@ -49,9 +49,9 @@ class DataLinks {
  public:
   static constexpr size_t kMostAccepted = 256;
 
-  // All must outlive the object.
-  DataLinks(wire::WorkerId self, Executor& executor, wire::Transport& transport, uint64_t seed,
-            DataLinkEvents& events);
+  // `version`: this worker's. The others must outlive the object.
+  DataLinks(wire::WorkerId self, wire::Version version, Executor& executor,
+            wire::Transport& transport, uint64_t seed, DataLinkEvents& events);
   ~DataLinks();
 
   // Dials those that are not, and closes, with OK, those that are wanted no more.
@@ -77,6 +77,7 @@ class DataLinks {
   void Retire(std::unique_ptr<DataLink> link, const absl::Status& why);
 
   const wire::WorkerId self_;
+  const wire::Version version_;
   Executor& executor_;
   wire::Transport& transport_;
   uint64_t seed_;
