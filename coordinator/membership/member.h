@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "coordinator/membership/patience.h"
 #include "wire/messages.h"
 
 namespace potluck::coordinator {
@@ -33,6 +34,7 @@ struct Member {
   wire::WorkerHello hello;
   wire::Heartbeat heartbeat;  // the last
   absl::Duration heard_at;    // the last time
+  Patience patience;
 
   bool has_control = false, has_data = false;
   bool measured = false;

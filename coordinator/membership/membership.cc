@@ -192,6 +192,8 @@ absl::Status Membership::OnHello(PeerLink& link, wire::WorkerHello hello) {
   }
   ForgetLinks(hello);
   Member& member = members_[hello.worker];
+  if (member.hello.process != hello.process) member.patience = {};
+  member.heard_at = now();
   member.has_control = true;
   member.suspect = member.wants_to_leave = member.left = member.owner_paused = false;
   member.heartbeat = {};
@@ -316,8 +318,10 @@ void Membership::Lose(const wire::WorkerId& worker, const absl::Status& why) {
 
 void Membership::Heard(const wire::WorkerId& worker) {
   Member& member = members_[worker];
+  member.patience.Note(now(), now() - member.heard_at);
   member.heard_at = now();
-  links_[worker].silence->Start(kSuspectAfter, [this, worker] { OnSilence(worker); });
+  links_[worker].silence->Start(member.patience.suspect_after(),
+                                [this, worker] { OnSilence(worker); });
   if (!std::exchange(member.suspect, false)) return;
   events_.OnMembersChanged();
 }
@@ -325,7 +329,10 @@ void Membership::Heard(const wire::WorkerId& worker) {
 void Membership::OnSilence(const wire::WorkerId& worker) {
   Member& member = members_[worker];
   member.suspect = true;
-  links_[worker].silence->Start(kLostAfter - kSuspectAfter, [this, worker] {
+  const absl::Duration lost_in = member.patience.lost_after() - member.patience.suspect_after();
+  links_[worker].silence->Start(lost_in, [this, worker] {
+    Member& silent = members_[worker];
+    silent.patience.Note(now(), now() - silent.heard_at);
     Lose(worker, absl::UnavailableError("nothing was heard of it"));
   });
   events_.OnMembersChanged();

@@ -2,7 +2,8 @@
 // their links measured, and tells who came, went, and changed.
 //
 // A worker counts while both of its links stand. Silence makes it suspect after 2 s and lost after
-// 3 s; a broken link counts at once. One that is lost three times in ten minutes rests for ten.
+// 3 s, or later where its link is known to pause (patience.h); a broken link counts at once. One
+// that is lost three times in ten minutes rests for ten.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +41,6 @@ class MembershipEvents {
 class Membership {
  public:
   static constexpr absl::Duration kHeartbeatInterval = absl::Milliseconds(500);
-  static constexpr absl::Duration kSuspectAfter = absl::Seconds(2);
-  static constexpr absl::Duration kLostAfter = absl::Seconds(3);
   static constexpr int kMostLosses = 3;
   static constexpr absl::Duration kLossPeriod = absl::Minutes(10), kRest = absl::Minutes(10);
   // A worker whose links have not been measured by then is used with what is known. A dial that a

@@ -81,6 +81,29 @@ class MembershipTest : public ::testing::Test, private wire::LinkAcceptor {
     return worker;
   }
 
+  // Heartbeats, each after such a pause.
+  void Beat(const Worker& worker, int count, absl::Duration pause) {
+    for (int i = 0; i < count; ++i) {
+      time_.RunFor(pause);
+      worker.control->link->Send(wire::Heartbeat{});
+      time_.RunFor(absl::ZeroDuration());
+    }
+  }
+  // From its last heartbeat, which has just come.
+  void ExpectSilence(const wire::WorkerId& id, absl::Duration suspect, absl::Duration lost) {
+    const absl::Duration instant = absl::Milliseconds(1);
+    const Member& member = *membership_.Find(id);
+    ASSERT_TRUE(member.connected());
+    time_.RunFor(suspect - instant);
+    EXPECT_FALSE(member.suspect);
+    time_.RunFor(instant);
+    EXPECT_TRUE(member.suspect);
+    time_.RunFor(lost - suspect - instant);
+    EXPECT_TRUE(member.connected());
+    time_.RunFor(instant);
+    EXPECT_FALSE(member.connected());
+  }
+
   SimulatedTime time_;
   wire::MemoryNetwork network_;
   const std::unique_ptr<SimulatedExecutor> executor_ = time_.MakeExecutor(),
@@ -110,13 +133,47 @@ TEST_F(MembershipTest, ALinkThatSaysNothingIsClosed) {
 
 TEST_F(MembershipTest, ALinkThatHasSaidHelloStays) {
   const Worker worker = Join("w");
-  for (int beat = 0; beat < 60; ++beat) {
-    worker.control->link->Send(wire::Heartbeat{});
-    time_.RunFor(Membership::kHeartbeatInterval);
-  }
+  Beat(worker, 60, Membership::kHeartbeatInterval);
   EXPECT_TRUE(worker.control->closed.ok()) << worker.control->closed;
   EXPECT_TRUE(worker.data->closed.ok()) << worker.data->closed;
   EXPECT_TRUE(membership_.Find("w")->connected());
+}
+
+// A link that is even keeps the times of the design, to the millisecond.
+TEST_F(MembershipTest, SilenceMakesSuspectAndThenLost) {
+  const Worker worker = Join("w");
+  Beat(worker, 20, Membership::kHeartbeatInterval);
+  ExpectSilence("w", absl::Seconds(2), absl::Seconds(3));
+}
+
+TEST_F(MembershipTest, ALinkThatPausesIsGivenMoreTime) {
+  const Worker worker = Join("w");
+  Beat(worker, 1, absl::Milliseconds(2400));
+  EXPECT_EQ(membership_.Find("w")->patience.suspect_after(), absl::Seconds(2)) << "once is none";
+  Beat(worker, 10, Membership::kHeartbeatInterval);
+  Beat(worker, 1, absl::Milliseconds(2400));
+  Beat(worker, 10, Membership::kHeartbeatInterval);
+  EXPECT_TRUE(events_.lost.empty());
+  ExpectSilence("w", absl::Seconds(3), absl::Seconds(4));
+}
+
+// Lost by silence twice and back each time with the same process: it was the link.
+TEST_F(MembershipTest, ALinkThatHasPausedForTooLongIsGivenMoreTimeWhenItIsBack) {
+  for (int i = 0; i < 2; ++i) {
+    const Worker worker = Join("w");
+    time_.RunFor(absl::Seconds(4));
+  }
+  EXPECT_EQ(events_.lost.size(), 2u);
+  const Worker back = Join("w");
+  Beat(back, 1, Membership::kHeartbeatInterval);
+  ExpectSilence("w", absl::Milliseconds(3750), absl::Milliseconds(4750));
+  Worker other = NewWorker("w");
+  other.control = Dial(other, wire::LinkKind::kControl);
+  wire::WorkerHello hello = HelloOf("w");
+  hello.process = 2;
+  other.control->link->Send(hello);
+  time_.RunFor(absl::ZeroDuration());
+  EXPECT_EQ(membership_.Find("w")->patience.suspect_after(), absl::Seconds(2));
 }
 
 TEST_F(MembershipTest, WhenFullItForgetsWhoHasBeenGoneLongest) {
