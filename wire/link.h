@@ -36,6 +36,13 @@ class LinkHandler {
   virtual void OnClosed(absl::Status why) = 0;
 };
 
+// Of links that were closed as soon as they came.
+class IgnoringHandler final : public LinkHandler {
+ public:
+  void OnMessage(Message /*message*/) override {}
+  void OnClosed(absl::Status /*why*/) override {}
+};
+
 // An ordered stream of messages, both ways. Destroying it closes it; no handler is called after.
 class Link {
  public:

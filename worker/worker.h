@@ -86,13 +86,6 @@ class Worker final : public wire::LinkAcceptor,
   int64_t num_dropped_frames() const;
 
  private:
-  // Takes what comes on a link that was closed as soon as it came: nothing.
-  class Refused final : public wire::LinkHandler {
-   public:
-    void OnMessage(wire::Message /*message*/) override {}
-    void OnClosed(absl::Status /*why*/) override {}
-  };
-
   // ControlEvents
   wire::WorkerHello MakeHello() override;
   wire::Heartbeat MakeHeartbeat() override;
@@ -125,7 +118,7 @@ class Worker final : public wire::LinkAcceptor,
   Executor& executor_;
   StageLoader& loader_;
   wire::LinkAcceptor* const weights_;
-  Refused refused_;
+  wire::IgnoringHandler refused_;
   ControlLink control_;
   DataLinks data_links_;
   std::map<model::InstanceId, std::shared_ptr<Instance>> instances_;

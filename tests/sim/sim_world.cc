@@ -171,14 +171,15 @@ class SimWorld::Loader final : public worker::StageLoader {
 };
 
 // Nobody fetches weights here.
-class SimWorld::NoWeights final : public wire::LinkAcceptor, public wire::LinkHandler {
+class SimWorld::NoWeights final : public wire::LinkAcceptor {
  public:
   wire::LinkHandler& OnLink(wire::LinkKind, std::unique_ptr<wire::Link> link) override {
     link->Close(absl::UnimplementedError("there are no weights here"));
-    return *this;
+    return refused_;
   }
-  void OnMessage(wire::Message) override {}
-  void OnClosed(absl::Status) override {}
+
+ private:
+  wire::IgnoringHandler refused_;
 };
 
 wire::Passage SimFaults::OnDial(const wire::WorkerId& from, const wire::WorkerId& to,

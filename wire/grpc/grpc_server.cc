@@ -185,14 +185,8 @@ class GrpcServer::Impl {
 
   // As a task.
   void GiveLink(const std::shared_ptr<Stream>& stream, LinkKind kind) {
-    const absl::Status admitted =
-        options_.admit ? options_.admit(stream->peer().worker) : absl::OkStatus();
-    if (admitted.ok()) {
-      LinkHandler& handler = acceptor_.OnLink(kind, std::make_unique<StreamLink>(stream));
-      if (!stream->closing()) stream->SetHandler(&handler);
-    } else {
-      stream->Close(admitted);
-    }
+    LinkHandler& handler = acceptor_.OnLink(kind, std::make_unique<StreamLink>(stream));
+    if (!stream->closing()) stream->SetHandler(&handler);
     stream->Up(true);
   }
 

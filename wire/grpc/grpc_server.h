@@ -2,7 +2,6 @@
 // join.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,9 +22,6 @@ class GrpcServer {
     std::vector<std::string> addresses;  // "HOST:PORT"; port 0: any free one
     // The coordinator's; must outlive the server. Without it nobody can join here.
     JoinDesk* join_desk = nullptr;
-    // Asked, as a task, before a link of that member is given to the acceptor; its error is what
-    // the member hears. Empty: all members of the cluster are welcome.
-    std::function<absl::Status(const WorkerId&)> admit;
   };
 
   // Unavailable where it cannot listen on an address. `acceptor` must outlive the server.

@@ -47,12 +47,6 @@ class WeightsServer final : public LinkAcceptor {
 
  private:
   class ServedLink;
-  // A link that was closed as soon as it came.
-  class Refused final : public LinkHandler {
-   public:
-    void OnMessage(Message /*message*/) override {}
-    void OnClosed(absl::Status /*why*/) override {}
-  };
 
   void Forget(ServedLink& link);
 
@@ -62,7 +56,7 @@ class WeightsServer final : public LinkAcceptor {
   Executor& files_;
   std::map<Sha256Digest, std::string> manifests_;
   std::map<const ServedLink*, std::shared_ptr<ServedLink>> links_;
-  Refused refused_;
+  IgnoringHandler refused_;
   int64_t sent_bytes_ = 0;
 };
 

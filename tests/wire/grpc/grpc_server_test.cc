@@ -28,13 +28,8 @@ class GrpcServerTest : public ::testing::Test {
  protected:
   GrpcServerTest() {
     server_executor_.RunAndWait([&] {
-      auto server = GrpcServer::Start(
-          server_executor_, acceptor_,
-          {.identity = coordinator_,
-           .addresses = {"127.0.0.1:0"},
-           .admit = [this](const WorkerId& id) {
-             return id == banned_ ? absl::PermissionDeniedError("banned") : absl::OkStatus();
-           }});
+      auto server = GrpcServer::Start(server_executor_, acceptor_,
+                                      {.identity = coordinator_, .addresses = {"127.0.0.1:0"}});
       ASSERT_TRUE(server.ok()) << server.status();
       server_ = *std::move(server);
     });
@@ -82,7 +77,6 @@ class GrpcServerTest : public ::testing::Test {
   Happenings happenings_;
   const TestCluster cluster_;
   const TlsIdentity coordinator_ = cluster_.NewCoordinator(), worker_ = cluster_.NewWorker();
-  WorkerId banned_;
   Acceptor acceptor_{happenings_};
   Recorder handler_{happenings_};
   ThreadExecutor executor_, server_executor_;
@@ -106,14 +100,6 @@ TEST_F(GrpcServerTest, StrangersGetNoLink) {
   // And the same with a good certificate gets through.
   Dial();
   EXPECT_TRUE(UntilTaken(1));
-}
-
-TEST_F(GrpcServerTest, AMemberMayBeTurnedAway) {
-  server_executor_.RunAndWait([&] { banned_ = worker_.id; });
-  Dial();
-  ASSERT_TRUE(happenings_.WaitUntil(executor_, [&] { return handler_.num_closed == 1; }));
-  executor_.RunAndWait([&] { EXPECT_EQ(handler_.closed, absl::PermissionDeniedError("banned")); });
-  server_executor_.RunAndWait([&] { EXPECT_TRUE(acceptor_.taken.empty()); });
 }
 
 // Its certificate runs out, and a new one takes its place while links stand.
