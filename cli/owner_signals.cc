@@ -2,7 +2,9 @@
 
 #include <poll.h>
 #include <pthread.h>
+extern "C" {  // glibc 2.36 does not say so itself
 #include <sys/pidfd.h>
+}
 #include <sys/signalfd.h>
 #include <unistd.h>
 
