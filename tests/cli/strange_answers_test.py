@@ -94,10 +94,8 @@ class StrangeAnswers(ProgramTest):
                 StrangeServer.answers = {"/cluster": {key: [value]}}
                 self.fine("status", *self.url)
 
-    def test_what_is_no_utf_8_is_asked_all_the_same(self):
-        end = [{"choices": [{"text": "yes", "finish_reason": "stop"}]}]
-        StrangeServer.answers = {"/v1/chat/completions": end}
-        self.assertEqual(self.fine("run", "demo", b"caf\xe9", *self.url).out, "yes\n")
+    def test_names_that_are_no_utf_8_are_asked_for_all_the_same(self):
+        self.fails("run", "demo", b"caf\xe9", *self.url, says="not UTF-8")
         self.fine("pause", b"d\xe9sk", *self.url)
         self.fine("load", b"d\xe9sk.gguf", *self.url)
 
