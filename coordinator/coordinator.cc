@@ -364,7 +364,8 @@ void Coordinator::OnEpochFailed(model::InstanceId instance, const wire::WorkerId
   hosted->trouble = absl::UnavailableError(absl::StrCat("a step failed: ", why.message()));
   const int64_t tokens = hosted->instance.scheduler().counters().generated_tokens;
   if (std::exchange(hosted->tokens_at_failure, tokens) < tokens) hosted->failed_steps.clear();
-  if (!culprit.empty() && ++hosted->failed_steps[culprit] >= kMostFailedSteps) {
+  const bool of_link = absl::IsUnavailable(why);  // which has a watch of its own
+  if (!culprit.empty() && !of_link && ++hosted->failed_steps[culprit] >= kMostFailedSteps) {
     hosted->failed_steps.clear();
     Shun(*hosted, culprit, "fails step after step", why);
   }

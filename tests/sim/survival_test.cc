@@ -404,7 +404,7 @@ TEST_F(SurvivalTest, AStageThatFailsEveryStepIsLeftOut) {
   Generate();
   const std::string sick = world->Stages()[1];
   world->stages.on_step = [&](const std::string& who) {
-    return who == sick ? absl::UnavailableError("the device hangs") : absl::OkStatus();
+    return who == sick ? absl::InternalError("the device hangs") : absl::OkStatus();
   };
   ExpectAllFinish();
   const std::vector<std::string> stages = world->Stages();
