@@ -162,7 +162,7 @@ class OwnFiles(ClusterTest):
     def test_what_lies_in_a_file_of_this_machine_is_not_fetched(self):
         alone = self.start("up", DEMO, "-t", "1", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--state-dir",
                            self.folder + "/alone", "--cache-dir", self.folder + "/own")
-        alone.wait_for("(?m)^ready$")
+        alone.wait_for("event=ready")
         self.assertEqual(self.cached(), [])
         alone.end()
         # Its cache folder knows the file from then on, whose cluster it is in.
