@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <thread>
 #include <vector>
-
-#include "absl/synchronization/notification.h"
 
 namespace potluck {
 namespace {
@@ -53,19 +52,19 @@ TEST(ThreadExecutorTest, AnOverdueTimerDoesNotOvertakeWhatCameBeforeItsTime) {
 TEST(ThreadExecutorTest, DelayedTasksRunByTimeThenByOrder) {
   ThreadExecutor executor;
   std::vector<int> order;
-  absl::Notification done;
+  std::latch done(1);
   // Posted by one task, so that none is due before the last is there.
   executor.Post([&] {
     executor.PostAfter(absl::Milliseconds(30), [&] {
       order.push_back(4);
-      done.Notify();
+      done.count_down();
     });
     executor.PostAfter(absl::Milliseconds(1), [&] { order.push_back(2); });
     executor.PostAfter(absl::ZeroDuration(), [&] { order.push_back(0); });
     executor.PostAfter(-absl::Seconds(1), [&] { order.push_back(1); });
     executor.PostAfter(absl::Milliseconds(20), [&] { order.push_back(3); });
   });
-  done.WaitForNotification();
+  done.wait();
   std::vector<int> sorted = order;
   std::sort(sorted.begin(), sorted.end());
   EXPECT_EQ(order, sorted);
@@ -74,26 +73,26 @@ TEST(ThreadExecutorTest, DelayedTasksRunByTimeThenByOrder) {
 
 TEST(ThreadExecutorTest, NoTaskRunsBeforeItsTime) {
   ThreadExecutor executor;
-  absl::Notification done;
+  std::latch done(1);
   const absl::Duration start = executor.clock().SinceStart();
   absl::Duration ran;
   executor.PostAfter(absl::Milliseconds(20), [&] {
     ran = executor.clock().SinceStart();
-    done.Notify();
+    done.count_down();
   });
-  done.WaitForNotification();
+  done.wait();
   EXPECT_GE(ran - start, absl::Milliseconds(20));
 }
 
 TEST(ThreadExecutorTest, TasksPostTasks) {
   ThreadExecutor executor;
-  absl::Notification done;
+  std::latch done(1);
   std::function<void(int)> again = [&](int left) {
-    if (left == 0) return done.Notify();
+    if (left == 0) return done.count_down();
     executor.Post([&again, left] { again(left - 1); });
   };
   executor.Post([&] { again(100); });
-  done.WaitForNotification();
+  done.wait();
 }
 
 TEST(ThreadExecutorTest, StoppingDestroysWhatWaitsWithoutRunningIt) {
@@ -101,12 +100,12 @@ TEST(ThreadExecutorTest, StoppingDestroysWhatWaitsWithoutRunningIt) {
   auto alive = std::make_shared<int>(0);
   {
     ThreadExecutor executor;
-    absl::Notification entered, leave;
+    std::latch entered(1), leave(1);
     executor.Post([&] {
-      entered.Notify();
-      leave.WaitForNotification();
+      entered.count_down();
+      leave.wait();
     });
-    entered.WaitForNotification();
+    entered.wait();
     // Its destructor posts once more, to an executor that has stopped.
     struct PostsWhenDestroyed {
       ThreadExecutor* executor;
@@ -118,7 +117,7 @@ TEST(ThreadExecutorTest, StoppingDestroysWhatWaitsWithoutRunningIt) {
     std::unique_ptr<PostsWhenDestroyed> poster(new PostsWhenDestroyed{&executor, &ran});
     executor.PostAfter(absl::InfiniteDuration(), [&ran, alive] { ++ran; });
     executor.PostAfter(absl::Hours(1), [&ran, alive, poster = std::move(poster)] { ++ran; });
-    std::thread release([&] { leave.Notify(); });
+    std::thread release([&] { leave.count_down(); });
     release.join();
   }
   EXPECT_EQ(ran, 0);
@@ -128,7 +127,7 @@ TEST(ThreadExecutorTest, StoppingDestroysWhatWaitsWithoutRunningIt) {
 TEST(ThreadExecutorTest, ACancelledTimerNeverRuns) {
   ThreadExecutor executor;
   int cancelled = 0, started = 0;
-  absl::Notification done;
+  std::latch done(1);
   std::unique_ptr<Timer> first, second;
   executor.Post([&] {
     first = std::make_unique<Timer>(executor);
@@ -137,11 +136,11 @@ TEST(ThreadExecutorTest, ACancelledTimerNeverRuns) {
     second->Start(absl::Milliseconds(1), [&] { ++cancelled; });
     second->Start(absl::Milliseconds(5), [&] {
       ++started;
-      done.Notify();
+      done.count_down();
     });
     first->Cancel();
   });
-  done.WaitForNotification();
+  done.wait();
   executor.RunAndWait([&] {
     EXPECT_EQ(cancelled, 0);
     EXPECT_EQ(started, 1);
