@@ -79,8 +79,6 @@ class CoordinatorProcess::Impl {
         random_(std::random_device()()) {}
 
   ~Impl() {
-    // What it still reads is told to nobody.
-    files_.reset();
     logic_.RunAndWait([this] {
       renewal_.reset();
       http_.reset();
@@ -216,7 +214,7 @@ class CoordinatorProcess::Impl {
     const wire::Version version = wire::OurVersion(POTLUCK_VERSION);
     weights_ = std::make_unique<wire::WeightsServer>(
         wire::WeightsServerOptions{.version = version, .who = "the coordinator"},
-        model::BlobStore(nullptr, local_), logic_, *files_);
+        model::BlobStore(nullptr, local_), logic_, files_);
     coordinator_ = std::make_unique<coordinator::Coordinator>(
         coordinator::CoordinatorOptions{.version = version,
                                         .term = state_.term,
@@ -264,7 +262,7 @@ class CoordinatorProcess::Impl {
       now.instances.push_back({std::move(loaded.request), std::move(loaded.placements)});
     const std::string text = coordinator::ToJson(now);
     if (std::exchange(written_, text) != text) {
-      files_->Post([this, text] {
+      files_.Post([this, text] {
         const absl::Status status = WriteFileAtomically(StatePath(), text);
         if (!status.ok()) Log(LogLevel::kWarning, "state not kept", {{"status", status}});
       });
@@ -289,8 +287,8 @@ class CoordinatorProcess::Impl {
   bool was_ready_ = false;
   ThreadExecutor logic_, planner_;
   ThreadExecutor opening_;  // of new models: files_ serves weights of others meanwhile
-  std::unique_ptr<ThreadExecutor> files_ = std::make_unique<ThreadExecutor>();
-  ThreadExecutor thinking_, reading_;  // end before the logic: their tasks post to it
+  // These end before the logic, to which their tasks post, and after all that posts to them.
+  ThreadExecutor files_, thinking_, reading_;
   std::unique_ptr<wire::WeightsServer> weights_;
   std::unique_ptr<coordinator::Coordinator> coordinator_;
   std::unique_ptr<coordinator::ModelLibrary> library_;
