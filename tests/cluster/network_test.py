@@ -57,6 +57,8 @@ class Machine:
         return done.returncode == 0
 
     def close(self):
+        # The next test's cable has this name, and the kernel takes its time to clear a network that is left.
+        ip("link", "delete", self.name)
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
