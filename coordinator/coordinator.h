@@ -164,7 +164,7 @@ class Coordinator final : public wire::LinkAcceptor,
   void PlanAll();
   // One after another, since each takes memory that the next one finds taken.
   void PlanNext();
-  // What a plan would be for now; nothing where none is wanted now.
+  // Why a plan is wanted at this moment; nothing where none is.
   enum class PlanFor : uint8_t { kNothing, kService, kImprovement, kLoss };
   PlanFor WhatFor(Hosted& hosted);
   void Ask(const Hosted& hosted, PlanFor what_for);

@@ -205,6 +205,7 @@ absl::StatusOr<HttpApi::Served> HttpApi::ModelNamed(const std::string& name) con
 // requests wait there: they are not to queue behind a common beginning while another one is free.
 HttpApi::Served HttpApi::ReplicaFor(const Served& served,
                                     const std::vector<model::TokenId>& prompt) const {
+  if (served_.size() < 2) return served;  // nothing to compare
   const Served* best = &served;
   int32_t most = 0;
   for (const Instance* instance : coordinator_.instances()) {
