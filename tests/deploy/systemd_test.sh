@@ -20,7 +20,7 @@ for unit in potluck-coordinator potluck-worker; do
     >"$folder/$unit.service"
   command=$(sed -n 's/^ExecStart=//p' "$folder/$unit.service")
   output=$($command --print-config 2>&1) || failed "$unit: the program does not understand: $command"
-  [ "$unit" = potluck-worker ] || [[ "$output" == *"ctx=4096"* ]] || failed "$unit: up.toml is not read"
+  [ "$unit" = potluck-worker ] || [[ "$output" == *"ctx = 4096"* ]] || failed "$unit: up.toml is not read"
 done
 
 if ! command -v systemd-analyze >/dev/null; then

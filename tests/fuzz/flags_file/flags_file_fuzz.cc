@@ -20,6 +20,7 @@ class Flags {
     app_.add_option("--wait-for-workers", seconds_)
         ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}}));
     app_.add_option("--http", addresses_)->delimiter(',');
+    app_.add_option("--temp", temperature_);
     app_.add_flag("--lan", lan_);
     potluck::cli::AddConfigFlags(app_);
     app_.parse(std::vector<std::string>{});
@@ -35,7 +36,7 @@ class Flags {
   std::vector<std::string> models_, addresses_;
   std::string name_ = "attic";
   int threads_ = 4;
-  double seconds_ = 60;
+  double seconds_ = 60, temperature_ = 0;
   bool lan_ = false;
 };
 
