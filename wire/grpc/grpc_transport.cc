@@ -77,9 +77,10 @@ class DialledCall final : public Call, public StreamReactor {
     const std::shared_ptr<LiveCalls> calls = std::move(calls_);
     const std::shared_ptr<Stream> stream = std::move(stream_);
     Executor& executor = executor_;
+    std::shared_ptr<grpc::Channel> channel = channel_;
     stream->CallDone(FromGrpc(status));
-    calls->Retire(channel_);
     delete this;
+    calls->Retire(std::move(channel));  // by then the only one
     executor.Post([calls] { calls->FreeRetired(); });
     calls->Remove(stream);
   }
