@@ -5,15 +5,19 @@
 
 Workers are pinned to a share of the cores each and join over loopback with mutual TLS, as anywhere.
   speed    one process with all cores and one request beside two workers with half of them each and two requests; prefill
-           through both beside one of them; the coordinator's own CPU time for each token of 16 streams
+           through both beside one of them; the CPU time of the coordinator's threads for each token of 16 streams (its own
+           work is on the one called coordinator)
   change   the longest wait for a next token around a planned leave, a kill and a freeze of a stage, with and without a
            standby; the model's layers are on two of the workers, a third one is free
 """
 
 import argparse
+import collections
+import contextlib
 import http.client
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -108,9 +112,13 @@ def rate(streams):
 
 
 def cpu_seconds(process):
-    with open(f"/proc/{process.process.pid}/stat", encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Of all threads, by their names."""
+    seconds = collections.Counter()
+    for thread in pathlib.Path(f"/proc/{process.process.pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            name = (thread / "comm").read_text(encoding="ascii").strip()
+            seconds[name] += int((thread / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    return seconds
 
 
 def streams_together(cluster, count, tokens):
@@ -151,7 +159,8 @@ def speed(model):
         streams_together(cluster, 16, 8)
         before = cpu_seconds(cluster.processes[0])
         many = streams_together(cluster, 16, 64)
-        spent = cpu_seconds(cluster.processes[0]) - before
+        spent = cpu_seconds(cluster.processes[0])
+        spent.subtract(before)
         tokens = sum(len(s.times) for s in many)
         layers = [stage["layers"] for stage in cluster.call("/cluster")["instances"][0]["stages"]]
         cluster.end()
@@ -159,7 +168,9 @@ def speed(model):
     print(f"one process, {len(CORES)} cores, 1 request: decode {alone:.1f} tokens/s")
     print(f"two workers, {half} cores each, layers {layers}, 2 requests: decode {two:.1f} tokens/s, {100 * two / alone:.0f}%")
     print(f"prefill, first token: one worker {one:.2f} s, two {both:.2f} s: {one / both:.2f} times")
-    print(f"16 streams: {rate(many):.1f} tokens/s, the coordinator spends {1e6 * spent / tokens:.0f} us of CPU for each token")
+    print(f"16 streams: {rate(many):.1f} tokens/s; CPU of the coordinator's process for each token: {1e6 * spent.total() / tokens:.0f} us:")
+    for name, seconds in spent.most_common(8):
+        print(f"  {1e6 * seconds / tokens:6.1f} us  {name}")
 
 
 def half_each(model):

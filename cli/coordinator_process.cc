@@ -285,10 +285,10 @@ class CoordinatorProcess::Impl {
   std::vector<std::string> http_addresses_, listen_addresses_;
   std::function<void()> on_ready_;
   bool was_ready_ = false;
-  ThreadExecutor logic_, planner_;
-  ThreadExecutor opening_;  // of new models: files_ serves weights of others meanwhile
+  ThreadExecutor logic_{"coordinator"}, planner_{"planner"};
+  ThreadExecutor opening_{"opening"};  // of new models: files_ serves weights of others meanwhile
   // These end before the logic, to which their tasks post, and after all that posts to them.
-  ThreadExecutor files_, thinking_, reading_;
+  ThreadExecutor files_{"files"}, thinking_{"thinking"}, reading_{"requests"};
   std::unique_ptr<wire::WeightsServer> weights_;
   std::unique_ptr<coordinator::Coordinator> coordinator_;
   std::unique_ptr<coordinator::ModelLibrary> library_;

@@ -172,7 +172,7 @@ class WorkerProcess::Impl {
                   return kernels::OpenDevice({.device = device, .num_threads = threads});
                 },
             .claims = &claims_,
-            .make_thread = [] { return std::make_unique<ThreadExecutor>(); }},
+            .make_thread = [] { return std::make_unique<ThreadExecutor>("stage"); }},
         store_,
         worker::WeightsSurroundings{.self = identity.id,
                                     .version = version,
@@ -233,10 +233,11 @@ class WorkerProcess::Impl {
   }
 
   const WorkerProcessOptions options_;
-  ThreadExecutor disposal_;  // ends last: the logic posts to it
-  ThreadExecutor looking_;
-  ThreadExecutor logic_;
-  ThreadExecutor files_, renewing_;  // end first: their tasks post to the logic
+  ThreadExecutor disposal_{"disposal"};  // ends last: the logic posts to it
+  ThreadExecutor looking_{"own-files"};
+  ThreadExecutor logic_{"worker"};
+  ThreadExecutor files_{"files"},
+      renewing_{"renewing"};  // end first: their tasks post to the logic
   model::BlobStore store_;
   worker::MemoryClaims claims_;
   worker::MachineWatch watch_;

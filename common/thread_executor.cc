@@ -1,5 +1,7 @@
 #include "common/thread_executor.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -20,7 +22,9 @@ absl::Duration SteadyClock::SinceStart() const {
   return absl::FromChrono(std::chrono::steady_clock::now() - start_);
 }
 
-ThreadExecutor::ThreadExecutor() : thread_([this] { Run(); }) {}
+ThreadExecutor::ThreadExecutor(const char* name) : thread_([this] { Run(); }) {
+  pthread_setname_np(thread_.native_handle(), name);
+}
 
 ThreadExecutor::~ThreadExecutor() {
   {

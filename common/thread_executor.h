@@ -25,7 +25,8 @@ class SteadyClock final : public Clock {
 // overtake what was posted before its time, such as the very message whose absence it was to note.
 class ThreadExecutor final : public Executor {
  public:
-  ThreadExecutor();
+  // `name`: what tools that list threads show, of at most 15 characters.
+  explicit ThreadExecutor(const char* name = "executor");
   // Waits for the task that runs now; the others are destroyed, on the destroying thread, without
   // being run. Not to be called from a task.
   ~ThreadExecutor() override;

@@ -153,7 +153,7 @@ class GrpcTransport::Impl::Dialling : public std::enable_shared_from_this<Dialli
   }
 
   void Resolve(Impl& transport) {
-    if (!transport.resolver) transport.resolver = std::make_unique<ThreadExecutor>();
+    if (!transport.resolver) transport.resolver = std::make_unique<ThreadExecutor>("resolver");
     Executor& logic = transport.executor;
     transport.resolver->Post([self = shared_from_this(), address = address_, &logic] {
       auto targets = ResolveTarget(address);

@@ -1,5 +1,6 @@
 #include "coordinator/api/http/http_server.h"
 
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -487,6 +488,7 @@ class BeastServer final : public HttpServer {
   void Run() {
     for (auto& acceptor : acceptors_) Accept(*acceptor);
     thread_ = std::thread([shared = shared_]() { shared->io.run(); });
+    pthread_setname_np(thread_.native_handle(), "http");
   }
 
   const std::vector<std::string>& addresses() const override { return addresses_; }
