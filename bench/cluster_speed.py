@@ -13,6 +13,7 @@ Workers are pinned to a share of the cores each and join over loopback with mutu
 
 import argparse
 import collections
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -135,14 +136,25 @@ def first_token_seconds(cluster, text):
     return stream.times[0] - stream.began
 
 
-def alone_tokens_per_second(model):
-    tests = json.loads(subprocess.run([PROGRAM, "bench", model, "-p", "0", "-n", "96", "-t", str(len(CORES)), "--json"],
-                                      check=True, capture_output=True).stdout)
-    return next(test["tokens_per_second"] for test in tests if test["test"] == "tg96")
+def alone_rate(model, test, cores):
+    """Tokens per second of one process on those cores: `test` is pp or tg with a number of tokens, as `potluck bench` says."""
+    sizes = ("-p", test[2:], "-n", "0") if test.startswith("pp") else ("-p", "0", "-n", test[2:])
+    output = subprocess.run(["taskset", "-c", ",".join(map(str, cores)), PROGRAM, "bench", model, *sizes, "-t", str(len(cores)),
+                             "--json"], check=True, capture_output=True).stdout
+    return next(result["tokens_per_second"] for result in json.loads(output) if result["test"] == test)
+
+
+def gain_of_two(model, test, half):
+    """What two processes that know nothing of each other compute at the same time, beside one: the most that this machine
+    can gain by a second worker."""
+    one = alone_rate(model, test, CORES[:half])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda cores: alone_rate(model, test, cores), (CORES[:half], CORES[half:2 * half])))
+    return sum(both) / one
 
 
 def speed(model):
-    alone = alone_tokens_per_second(model)
+    alone = alone_rate(model, "tg96", CORES)
     half = len(CORES) // 2
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(folder, model, "--spread", "--parallel", "16")
@@ -164,10 +176,12 @@ def speed(model):
         tokens = sum(len(s.times) for s in many)
         layers = [stage["layers"] for stage in cluster.call("/cluster")["instances"][0]["stages"]]
         cluster.end()
-    alone = (alone + alone_tokens_per_second(model)) / 2  # before and after: machines have moods
+    alone = (alone + alone_rate(model, "tg96", CORES)) / 2  # before and after: machines have moods
+    most = gain_of_two(model, "pp512", half)
     print(f"one process, {len(CORES)} cores, 1 request: decode {alone:.1f} tokens/s")
     print(f"two workers, {half} cores each, layers {layers}, 2 requests: decode {two:.1f} tokens/s, {100 * two / alone:.0f}%")
-    print(f"prefill, first token: one worker {one:.2f} s, two {both:.2f} s: {one / both:.2f} times")
+    print(f"prefill, first token: one worker {one:.2f} s, two {both:.2f} s: {one / both:.2f} times "
+          f"(two processes that know nothing of each other: {most:.2f} times one)")
     print(f"16 streams: {rate(many):.1f} tokens/s; CPU of the coordinator's process for each token: {1e6 * spent.total() / tokens:.0f} us:")
     for name, seconds in spent.most_common(8):
         print(f"  {1e6 * seconds / tokens:6.1f} us  {name}")
