@@ -92,7 +92,8 @@ class CoordinatorProcess::Impl {
 
   absl::Status Start() {
     POTLUCK_ASSIGN_OR_RETURN(state_, ReadState(folder_));
-    state_.term += 1;
+    // Where the file was removed, workers may still hold stages of a later term than it would say.
+    state_.term = std::max(state_.term + 1, absl::ToUnixSeconds(absl::Now()));
     POTLUCK_RETURN_IF_ERROR(WriteFileAtomically(StatePath(), coordinator::ToJson(state_)));
     POTLUCK_ASSIGN_OR_RETURN(wire::ClusterAuthority authority,
                              wire::ClusterAuthority::OpenOrCreate(folder_.path(), absl::Now()));
@@ -122,7 +123,10 @@ class CoordinatorProcess::Impl {
       }
       if (asked.context_length == 0) previous.clear();
       api_->Load(std::move(asked), std::move(previous),
-                 [loaded](const absl::Status& status) { loaded->set_value(status); });
+                 [this, loaded, name = asked.model](const absl::Status& status) {
+                   if (status.ok()) Opened(name);
+                   loaded->set_value(status);
+                 });
     });
     std::future<absl::Status> result = loaded->get_future();
     while (result.wait_for(kGlance) != std::future_status::ready) {
@@ -137,9 +141,10 @@ class CoordinatorProcess::Impl {
       logic_.Post([this, kept] {
         const bool had_plan = kept.request.context_length > 0;
         api_->Load(kept.request, had_plan ? kept.placements : std::vector<partition::Placement>(),
-                   [kept](const absl::Status& status) {
-                     if (status.ok()) return;
-                     Log(LogLevel::kWarning, "model not loaded again",
+                   [this, kept](const absl::Status& status) {
+                     if (status.ok()) return Opened(kept.request.model);
+                     Log(LogLevel::kWarning,
+                         "model not loaded; it is tried again at the next start",
                          {{"model", kept.request.model}, {"status", status}});
                    });
       });
@@ -215,6 +220,7 @@ class CoordinatorProcess::Impl {
     weights_ = std::make_unique<wire::WeightsServer>(
         wire::WeightsServerOptions{.version = version, .who = "the coordinator"},
         model::BlobStore(nullptr, local_), logic_, files_);
+    unopened_ = state_.instances;
     coordinator_ = std::make_unique<coordinator::Coordinator>(
         coordinator::CoordinatorOptions{.version = version,
                                         .term = state_.term,
@@ -256,8 +262,13 @@ class CoordinatorProcess::Impl {
     return absl::OkStatus();
   }
 
+  void Opened(const std::string& model) {
+    std::erase_if(unopened_, [&](const auto& kept) { return kept.request.model == model; });
+    OnChanged();
+  }
+
   void OnChanged() {
-    coordinator::ClusterState now{.term = state_.term, .instances = {}};
+    coordinator::ClusterState now{.term = state_.term, .instances = unopened_};
     for (coordinator::HttpApi::Loaded& loaded : api_->loaded())
       now.instances.push_back({std::move(loaded.request), std::move(loaded.placements)});
     const std::string text = coordinator::ToJson(now);
@@ -278,6 +289,7 @@ class CoordinatorProcess::Impl {
   const std::shared_ptr<model::LocalFiles> local_ = std::make_shared<model::LocalFiles>();
   std::mt19937_64 random_;
   coordinator::ClusterState state_;  // as it was at the start, with this start's term
+  std::vector<coordinator::KeptInstance> unopened_;  // of them; kept until they serve again
   std::string written_;
   std::optional<wire::ClusterAuthority> authority_;
   std::optional<wire::JoinCodes> codes_;
