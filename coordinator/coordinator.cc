@@ -25,6 +25,7 @@ constexpr int kMostDoublings = 6;
 // A request that makes a step fail is given up after two: who fails more, without a token between
 // them, is not fit for its layers.
 constexpr int kMostFailedSteps = 5;
+constexpr int kCertainty = 4;  // a failed step that is surely its worker's counts so many times
 constexpr absl::Duration kSteady = absl::Seconds(30);
 // A stage that takes this many times as long as planned, for so long, is planned anew with the
 // speed that it has; for some time its device is taken for no faster.
@@ -43,8 +44,7 @@ Coordinator::Coordinator(CoordinatorOptions options, Executor& executor, Executo
       planner_(planner),
       weights_(weights),
       membership_({options_.version, options_.term, options_.cluster}, executor, *this),
-      planning_(executor),
-      later_(executor) {}
+      planning_(executor) {}
 
 Coordinator::~Coordinator() = default;
 
@@ -172,7 +172,8 @@ std::vector<const Instance*> Coordinator::instances() const {
 
 absl::Status Coordinator::TroubleOf(model::InstanceId instance) const {
   const Hosted* hosted = Find(instance);
-  return hosted == nullptr ? absl::NotFoundError("there is no such instance") : hosted->trouble;
+  if (hosted == nullptr) return absl::NotFoundError("there is no such instance");
+  return hosted->instance.serving() ? absl::OkStatus() : hosted->trouble;
 }
 
 absl::Status Coordinator::SetDrained(const wire::WorkerId& worker, bool drained) {
@@ -336,7 +337,9 @@ void Coordinator::Shun(Hosted& hosted, const wire::WorkerId& worker, std::string
   hosted.shunned_until[worker] = now() + kShun;
   hosted.trouble = absl::UnavailableError(absl::StrCat("worker ", membership_.PeerOf(worker).name,
                                                        " ", ToAbsl(what), ": ", why.message()));
-  later_.Start(kShun, [this] { PlanAll(); });
+  executor_.PostAfter(kShun, [this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) PlanAll();
+  });
   Changed();
 }
 
@@ -364,8 +367,10 @@ void Coordinator::OnEpochFailed(model::InstanceId instance, const wire::WorkerId
   hosted->trouble = absl::UnavailableError(absl::StrCat("a step failed: ", why.message()));
   const int64_t tokens = hosted->instance.scheduler().counters().generated_tokens;
   if (std::exchange(hosted->tokens_at_failure, tokens) < tokens) hosted->failed_steps.clear();
-  const bool of_link = absl::IsUnavailable(why);  // which has a watch of its own
-  if (!culprit.empty() && !of_link && ++hosted->failed_steps[culprit] >= kMostFailedSteps) {
+  // A link has a watch of its own, and who comes after the stage that failed misses a step.
+  const bool may_be_innocent = absl::IsUnavailable(why) || absl::IsFailedPrecondition(why);
+  if (!culprit.empty() && (hosted->failed_steps[culprit] += may_be_innocent ? 1 : kCertainty) >=
+                              kMostFailedSteps * kCertainty) {
     hosted->failed_steps.clear();
     Shun(*hosted, culprit, "fails step after step", why);
   }
@@ -390,12 +395,21 @@ void Coordinator::PlanAll() {
 }
 
 void Coordinator::PlanNext() {
-  while (!thinking_ && !to_plan_.empty()) {
-    Hosted* hosted = Find(to_plan_.extract(to_plan_.begin()).value());
-    if (hosted == nullptr) continue;
-    const PlanFor what_for = WhatFor(*hosted);
-    if (what_for != PlanFor::kNothing) Ask(*hosted, what_for);
-  }
+  if (thinking_) return;
+  Hosted* next = nullptr;
+  PlanFor most = PlanFor::kNothing;
+  std::erase_if(to_plan_, [&](model::InstanceId instance) {
+    Hosted* hosted = Find(instance);
+    const PlanFor what_for = hosted == nullptr ? PlanFor::kNothing : WhatFor(*hosted);
+    if (what_for > most) {
+      next = hosted;
+      most = what_for;
+    }
+    return what_for == PlanFor::kNothing;
+  });
+  if (next == nullptr) return;
+  to_plan_.erase(next->instance.model().id);
+  Ask(*next, most);
 }
 
 std::string Coordinator::Urgency(const Hosted& hosted) const {
@@ -575,7 +589,8 @@ void Coordinator::OnPlan(model::InstanceId instance, PlanFor what_for,
 
 void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
   Instance& instance = hosted.instance;
-  if (instance.serving() && plan.placements() == instance.pipeline()->plan.placements()) {
+  if (instance.serving() && !instance.has_leftovers() &&
+      plan.placements() == instance.pipeline()->plan.placements()) {
     instance.ReleaseLeftovers();
     return;
   }
@@ -684,6 +699,7 @@ void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
     hosted.instance.FailAll(absl::UnavailableError(
         absl::StrCat("the cluster lost a device and cannot hold the model without it: ",
                      hosted.trouble.message())));
+    hosted.gives_up_at.reset();  // of those streams
   });
   Changed();
 }

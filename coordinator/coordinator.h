@@ -165,7 +165,7 @@ class Coordinator final : public wire::LinkAcceptor,
   // One after another, since each takes memory that the next one finds taken.
   void PlanNext();
   // Why a plan is wanted at this moment; nothing where none is.
-  enum class PlanFor : uint8_t { kNothing, kService, kImprovement, kLoss };
+  enum class PlanFor : uint8_t { kNothing, kImprovement, kLoss, kService };  // the urgent last
   PlanFor WhatFor(Hosted& hosted);
   void Ask(const Hosted& hosted, PlanFor what_for);
   void OnPlan(model::InstanceId instance, PlanFor what_for,
@@ -207,7 +207,7 @@ class Coordinator final : public wire::LinkAcceptor,
   std::map<model::InstanceId, std::unique_ptr<Hosted>> instances_;
   model::InstanceId next_instance_ = 1;
   std::map<std::string, Slowdown> slowdowns_;  // by device
-  Timer planning_, later_;
+  Timer planning_;
   absl::Duration planning_due_;
   std::set<model::InstanceId> to_plan_;
   bool thinking_ = false;  // about one of them

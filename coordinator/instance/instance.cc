@@ -12,7 +12,7 @@ namespace {
 
 // Loading may take minutes, but something of it comes every few seconds; the other parts of a
 // change are quick, and wait at most for one step of the old epoch.
-constexpr absl::Duration kLoadingPatience = absl::Seconds(60);
+constexpr absl::Duration kLoadingPatience = absl::Minutes(2);
 constexpr absl::Duration kChangePatience = absl::Seconds(10);
 // Of the weights: less is no progress.
 constexpr double kProgress = 1e-4;
@@ -32,7 +32,7 @@ bool Instance::Uses(const wire::WorkerId& worker) const {
 }
 
 bool Instance::IsStray(const wire::WorkerId& worker, const model::Epoch& epoch) const {
-  return serving_ && !Uses(worker) && epoch <= pipeline_->epoch;
+  return serving_ && !Uses(worker) && (epoch <= pipeline_->epoch || !touched_.contains(worker));
 }
 
 double Instance::loaded_fraction() const {
@@ -117,6 +117,13 @@ wire::Prepare Instance::PrepareFor(int32_t stage) const {
 }
 
 void Instance::GiveUpChange() {
+  if (target_ && serving_) {
+    const auto present = pipeline_->plan.placements(), given_up = target_->plan.placements();
+    for (int32_t stage = 0; stage < target_->num_stages(); ++stage) {
+      has_leftovers_ |= pipeline_->Uses(target_->worker(stage)) &&
+                        std::ranges::count(present, given_up[stage]) == 0;
+    }
+  }
   target_.reset();
   phase_ = Phase::kNone;
   holds_ = false;
@@ -276,6 +283,7 @@ void Instance::FinishChange() {
   GiveUpChange();
   serving_ = true;
   ahead_failed_ = false;
+  has_leftovers_ = false;
   scheduler_.OnHeld(held_, next_number);
   ReleaseLeftovers();
   Log(LogLevel::kInfo, "plan in place",

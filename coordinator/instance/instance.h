@@ -69,8 +69,6 @@ class InstanceHost {
 // Single-threaded: lives on its executor.
 class Instance {
  public:
-  enum class Phase : uint8_t { kNone, kPreparing, kReplayingAhead, kFencing, kCommitting };
-
   // All must outlive the object.
   Instance(InstanceModel model, Executor& executor, InstanceHost& host);
 
@@ -80,7 +78,6 @@ class Instance {
   const Pipeline* pipeline() const { return pipeline_ ? &*pipeline_ : nullptr; }
   // Where a change leads.
   const Pipeline* target() const { return target_ ? &*target_ : nullptr; }
-  Phase phase() const { return phase_; }
   // Steps run, or may.
   bool serving() const { return serving_; }
   bool ready() const { return serving_ && scheduler_.ready(); }
@@ -98,11 +95,13 @@ class Instance {
   void PrepareForLoss(partition::InstancePlan plan, const model::Epoch& epoch);
   void EndHold();
   bool holds() const { return holds_; }
-  void GiveUpChange();
   // Frees all stages everywhere, of all epochs of this term.
   void Release(int64_t term);
   // Frees what changes that were given up have left on workers that do not serve it.
   void ReleaseLeftovers();
+  // Whether they have left something on workers that serve it: the next change frees that, be it
+  // one to the same plan.
+  bool has_leftovers() const { return has_leftovers_; }
 
   absl::StatusOr<model::SequenceId> Submit(SequenceRequest request);
   void Cancel(model::SequenceId sequence);
@@ -122,9 +121,12 @@ class Instance {
   void FailEpoch(const absl::Status& why, const wire::WorkerId& culprit = "");
 
  private:
+  enum class Phase : uint8_t { kNone, kPreparing, kReplayingAhead, kFencing, kCommitting };
+
   // Whether the message is the target's, from that stage's worker.
   bool IsForTarget(const wire::WorkerId& from, const model::Epoch& epoch, int32_t stage) const;
   wire::Prepare PrepareFor(int32_t stage) const;
+  void GiveUpChange();
   void OnAllPrepared();
   void BeginAhead();
   void PumpAhead();
@@ -149,6 +151,7 @@ class Instance {
   Phase phase_ = Phase::kNone;
   bool serving_ = false;
   bool holds_ = false;                // the change waits for a loss
+  bool has_leftovers_ = false;        // on workers that serve
   std::set<wire::WorkerId> touched_;  // that may hold something of this instance
   model::Epoch last_epoch_;           // of all changes
   std::vector<double> fractions_;     // loaded, by stage of the target

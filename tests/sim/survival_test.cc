@@ -400,16 +400,33 @@ TEST_F(SurvivalTest, WhereEveryPlanIsRefusedStreamsEndInAnError) {
 }
 
 TEST_F(SurvivalTest, AStageThatFailsEveryStepIsLeftOut) {
-  Start(3);
-  Generate();
-  const std::string sick = world->Stages()[1];
-  world->stages.on_step = [&](const std::string& who) {
-    return who == sick ? absl::InternalError("the device hangs") : absl::OkStatus();
+  for (const auto code : {absl::StatusCode::kInternal, absl::StatusCode::kUnavailable,
+                          absl::StatusCode::kFailedPrecondition}) {
+    SCOPED_TRACE(absl::StatusCodeToString(code));
+    Start(3);
+    Generate();
+    const std::string sick = world->Stages()[1];
+    world->stages.on_step = [&](const std::string& who) {
+      return who == sick ? absl::Status(code, "the device hangs") : absl::OkStatus();
+    };
+    ExpectAllFinish();
+    const std::vector<std::string> stages = world->Stages();
+    EXPECT_EQ(std::ranges::count(stages, sick), 0);
+    EXPECT_EQ(world->coordinator->counters().workers_lost, 0);
+  }
+}
+
+TEST_F(SurvivalTest, WhatAChangeThatCameToNothingHasLoadedIsFreed) {
+  Start(2);
+  world->stages.on_load = [](const std::string& who) {
+    return who == "newcomer" ? absl::ResourceExhaustedError("no room") : absl::OkStatus();
   };
+  world->AddWorker("newcomer");
+  ASSERT_TRUE(world->RunUntil([&] { return world->stages.alive > 2; }));
+  EXPECT_TRUE(
+      world->RunUntil([&] { return world->stages.alive == 2 && all_serve(2); }, absl::Seconds(20)));
+  Generate();
   ExpectAllFinish();
-  const std::vector<std::string> stages = world->Stages();
-  EXPECT_EQ(std::ranges::count(stages, sick), 0);
-  EXPECT_EQ(world->coordinator->counters().workers_lost, 0);
 }
 
 TEST_F(SurvivalTest, WhatWasUnloadedIsForgottenInTheNextTerm) {
