@@ -214,7 +214,7 @@ HttpApi::Served HttpApi::ReplicaFor(const Served& served,
         found->second.model->manifest.bytes != served.model->manifest.bytes)
       continue;
     const int32_t held = instance->scheduler().HeldPrefix(prompt);
-    if (held <= most) continue;
+    if (held < most || (held == most && found->first != served.instance)) continue;
     best = &found->second;
     most = held;
   }

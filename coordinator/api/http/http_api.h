@@ -121,7 +121,7 @@ class HttpApi {
   Served ReplicaFor(const Served& served, const std::vector<model::TokenId>& prompt) const;
   int64_t ContextLength(const Served& served) const;
   absl::StatusOr<wire::WorkerId> WorkerNamed(const HttpRequest& request) const;
-  // On the planner's thread, unless too much waits for it.
+  // On the thread for thinking, unless too much waits for it.
   void Think(HttpExchange& exchange, Executor::Task task);
   void TellIfAllEnded();
   void AnswerDone(HttpExchange& exchange, const absl::Status& status);

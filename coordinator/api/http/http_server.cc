@@ -357,6 +357,10 @@ void Connection::OnRequest(error_code error) {
   exchange_ = exchange;
   WatchForClose();
   shared_->executor.Post([shared = shared_, exchange = std::move(exchange)]() mutable {
+    {
+      MutexLock lock(shared->mutex);
+      if (shared->closed) return;  // what the handler leads to may be gone
+    }
     shared->handler(std::move(exchange));
   });
 }

@@ -1,11 +1,12 @@
 // What the planner knows of a running cluster:
 //
-//   GET  /cluster/plan?model=NAME&prompt_tokens=N&depth=N   of what is loaded: how it runs, and
-//   what
-//        the planner would do now. With lengths, also how fast it ought to be for them.
-//   POST /cluster/plan   load_request.h: what loading a model would come to, without loading it
+//   GET  /cluster/plan?model=NAME&prompt_tokens=N&depth=N
+//        of what is loaded: how it runs, and what the planner would do now. With lengths, also how
+//        fast it ought to be for them.
+//   POST /cluster/plan
+//        load_request.h: what loading a model would come to, without loading it
 //
-// The planner runs on a thread of its own, so that no token waits for it.
+// The answers are made on a thread for them, so that no token waits.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,7 @@ struct PlansAsked {
 // From a query, still escaped. InvalidArgument, naming the key; unknown ones are left alone.
 absl::StatusOr<PlansAsked> ParsePlansAsked(std::string_view query);
 
-// Tasks that answer an exchange, for the planner's thread: they know all that they need.
+// Tasks that answer an exchange, for that thread: they know all that they need.
 //
 // {"instances": [{"id", "model", "state", "epoch", "vocab_size", "requests", "running", "now",
 // "moves", "expected", "trouble"}]}: docs/cli.md describes it.
