@@ -34,8 +34,8 @@ class TextCodec {
   // A conversation as the model was trained to read it, up to where its answer begins. Without a
   // template of its own: ChatML. `messages`: [{"role": "user", "content": "..."}, ...]. `now`: what
   // the template may print.
-  // `context_length`: what is as long as that whatever it says is InvalidArgument, before time is
-  // spent on encoding it; anything else is encoded, longer or not.
+  // `context_length`: a text that must have at least so many tokens is InvalidArgument, before time
+  // is spent on encoding it; anything else is encoded, longer or not.
   absl::StatusOr<std::vector<TokenId>> EncodeChat(const nlohmann::ordered_json& messages,
                                                   absl::CivilSecond now,
                                                   int64_t context_length = kNoLimit) const;

@@ -44,15 +44,8 @@ absl::Status CheckBulk(const Message& message, const v1::Frame& frame, size_t by
 // Of a message in parts. Steps, and pings that measure, go both ways over a data link; manifests
 // come from whoever was dialled for them, and their chunks in pieces of a frame each.
 size_t MostInParts(LinkKind kind, bool dialled) {
-  switch (kind) {
-    case LinkKind::kControl:
-      break;
-    case LinkKind::kData:
-      return kMaxBulkBytes;
-    case LinkKind::kWeights:
-      return dialled ? kMaxManifestBytes : 0;
-  }
-  return 0;
+  if (kind == LinkKind::kData) return kMaxBulkBytes;
+  return kind == LinkKind::kWeights && dialled ? kMaxManifestBytes : 0;
 }
 
 bool IsHello(const Message& message) {

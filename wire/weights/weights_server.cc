@@ -172,8 +172,6 @@ void WeightsServer::AddManifest(const Sha256Digest& address, std::string bytes) 
   manifests_.insert_or_assign(address, std::move(bytes));
 }
 
-void WeightsServer::RemoveManifest(const Sha256Digest& address) { manifests_.erase(address); }
-
 LinkHandler& WeightsServer::OnLink(LinkKind kind, std::unique_ptr<Link> link) {
   if (kind != LinkKind::kWeights) {
     link->Close(absl::InvalidArgumentError("only weights are served here"));

@@ -38,7 +38,6 @@ class WeightsServer final : public LinkAcceptor {
   // Serialised manifests, by address. Blobs are served whether a manifest that names them is here
   // or not.
   void AddManifest(const Sha256Digest& address, std::string bytes);
-  void RemoveManifest(const Sha256Digest& address);
 
   LinkHandler& OnLink(LinkKind kind, std::unique_ptr<Link> link) override;
 

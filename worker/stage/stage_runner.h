@@ -30,7 +30,7 @@ struct StageOutput {
 };
 
 // Calls are queued and answered in their order; every answer is a task of the executor. Destroying
-// the runner waits for what runs now and drops the rest, with their answers.
+// the runner drops what has not been answered; it does not wait for what runs now.
 class StageRunner {
  public:
   virtual ~StageRunner() = default;

@@ -239,8 +239,7 @@ void WeightsLoader::StartNextCopy() {
 void WeightsLoader::EndCopy(absl::Status status) {
   Copy ended = std::move(copies_.front());
   copies_.pop_front();
-  // In a task of its own: it is in the midst of its callback.
-  around_.executor.Post([gone = std::move(ended.fetch)] {});
+  DestroyOn(around_.executor, std::move(ended.fetch));  // it is in the midst of its callback
   StartNextCopy();
   ended.done(std::move(status));
 }
