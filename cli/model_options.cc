@@ -84,7 +84,10 @@ int ThreadsFor(const ModelOptions& options) {
 
 absl::StatusOr<std::string> FindModel(const ModelOptions& options) {
   std::error_code error;
-  if (fs::exists(options.model, error) || error) return options.model;
+  if (fs::exists(options.model, error) || error) {
+    const fs::path path = fs::absolute(options.model, error);
+    return error ? options.model : path.string();
+  }
   if (options.model.starts_with("hf:")) {
     return absl::UnimplementedError(
         "models are not downloaded yet: fetch the file and give its path");

@@ -32,8 +32,8 @@ void AddDeviceOptions(CLI::App& command, ModelOptions& options);
 // All of these.
 void AddModelOptions(CLI::App& command, ModelOptions& options);
 
-// The path that a MODEL argument means: a path, or a name in the models folder. NotFound, with the
-// names that there are.
+// The absolute path that a MODEL argument means: a path, or a name in the models folder. NotFound,
+// with the names that there are.
 absl::StatusOr<std::string> FindModel(const ModelOptions& options);
 
 // The CPU threads to use: those asked for, but no more than the machine runs at once, which would
