@@ -1,0 +1,375 @@
+// The coordinator's planning: when each instance needs a plan and why, what the planner is asked on
+// its own thread, and what becomes of the answer.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/membership/cluster_profile.h"
+
+namespace potluck::coordinator {
+namespace {
+
+// A better plan is worth a change at most so often.
+constexpr absl::Duration kImproveEvery = absl::Seconds(10);
+// A stage that takes this many times as long as planned, for so long, is planned anew with the
+// speed that it has; for some time its device is taken for no faster.
+constexpr double kSlow = 2;
+constexpr absl::Duration kSlowFor = absl::Seconds(30);
+constexpr absl::Duration kSlowUntil = absl::Minutes(10);
+
+}  // namespace
+
+// The soonest wish counts.
+void Coordinator::PlanSoon(absl::Duration delay) {
+  if (planning_.running() && planning_due_ <= now() + delay) return;
+  planning_due_ = now() + delay;
+  planning_.Start(delay, [this] { PlanAll(); });
+}
+
+void Coordinator::PlanAll() {
+  for (const auto& [id, hosted] : instances_) to_plan_.insert(id);
+  PlanNext();
+  LetGo();
+}
+
+void Coordinator::PlanNext() {
+  if (thinking_) return;
+  Hosted* next = nullptr;
+  PlanFor most = PlanFor::kNothing;
+  std::erase_if(to_plan_, [&](model::InstanceId instance) {
+    Hosted* hosted = Find(instance);
+    const PlanFor what_for = hosted == nullptr ? PlanFor::kNothing : WhatFor(*hosted);
+    if (what_for > most) {
+      next = hosted;
+      most = what_for;
+    }
+    return what_for == PlanFor::kNothing;
+  });
+  if (next == nullptr) return;
+  to_plan_.erase(next->instance.model().id);
+  Ask(*next, most);
+}
+
+std::string Coordinator::Urgency(const Hosted& hosted) const {
+  const Instance& instance = hosted.instance;
+  if (!instance.serving()) return "nothing serves it";
+  for (const wire::WorkerId& worker : instance.pipeline()->workers()) {
+    const MemberState state = membership_.StateOf(worker);
+    if (state != MemberState::kReady && state != MemberState::kSuspect &&
+        state != MemberState::kJoining)
+      return absl::StrCat("worker ", worker, " is ", ToAbsl(ToString(state)));
+  }
+  return "";
+}
+
+absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
+  if (hosted.epochs > 0) return absl::ZeroDuration();
+  const auto is_here = [&](const auto& fits) {
+    return std::ranges::any_of(membership_.members(), [&](const auto& entry) {
+      return entry.second.state(now()) == MemberState::kReady && fits(entry.second);
+    });
+  };
+  const auto has_device = [](const Member& member, const std::string& id) {
+    return std::ranges::any_of(member.hello.devices, [&](const wire::DeviceProfile& device) {
+      return id == DeviceId(member.hello.worker, device.device);
+    });
+  };
+  absl::Duration until;
+  for (const partition::LayerWish& wish : hosted.wish.layers) {
+    const bool here = is_here([&](const Member& member) {
+      return member.hello.name == wish.name || member.hello.worker == wish.name ||
+             has_device(member, wish.name);
+    });
+    if (!here) until = hosted.loaded_at + options_.wait_for_workers;
+  }
+  for (const partition::Placement& placement : hosted.wish.previous) {
+    const bool here =
+        is_here([&](const Member& member) { return has_device(member, placement.device_id); });
+    if (!here) until = std::max(until, hosted.loaded_at + options_.wait_for_return);
+  }
+  return until;
+}
+
+partition::ClusterProfile Coordinator::Profile() const {
+  partition::ClusterProfile profile =
+      MakeClusterProfile(membership_.members(), options_.host, now());
+  for (partition::DeviceProfile& device : profile.devices) {
+    const double scale = ShareOf(device) / (1 - device.load);
+    for (double& rate : device.decode_bytes_per_second) rate *= scale;
+    for (double& rate : device.prefill_operations_per_second) rate *= scale;
+  }
+  return profile;
+}
+
+double Coordinator::ShareOf(const partition::DeviceProfile& device) const {
+  const double idle = 1 - device.load;
+  const auto slowdown = slowdowns_.find(device.id);
+  if (slowdown == slowdowns_.end() || slowdown->second.until < now()) return idle;
+  return std::min(idle, slowdown->second.share);
+}
+
+// A stage that stays far behind its plan: the plan is made again with the speed that it has.
+void Coordinator::WatchPace(Hosted& hosted) {
+  const Instance& instance = hosted.instance;
+  const InstanceScheduler& scheduler = instance.scheduler();
+  const int64_t steps = scheduler.counters().steps;
+  const bool works = steps > std::exchange(hosted.watched_steps, steps);
+  if (!instance.ready() || instance.target() != nullptr ||
+      (!works && scheduler.num_in_flight() == 0)) {
+    hosted.slow_since.clear();
+    return;
+  }
+  const std::span<const double> slowness = scheduler.pace().slowness();
+  for (size_t stage = 0; stage < slowness.size(); ++stage) {
+    if (slowness[stage] < kSlow) {
+      hosted.slow_since.erase(stage);
+      continue;
+    }
+    const absl::Duration since = hosted.slow_since.try_emplace(stage, now()).first->second;
+    if (now() - since < kSlowFor) continue;
+    hosted.slow_since[stage] = now();
+    const std::string& device = instance.pipeline()->plan.stages[stage].device_id;
+    const auto planned = hosted.planned_share.find(device);
+    const double share = planned == hosted.planned_share.end() ? 1 : planned->second;
+    slowdowns_[device] = {share / slowness[stage], now() + kSlowUntil};
+    Log(LogLevel::kWarning, "stage slower than planned",
+        {{"instance", instance.model().id}, {"device", device}, {"times", slowness[stage]}});
+    PlanSoon();
+  }
+}
+
+partition::ClusterProfile Coordinator::ProfileFor(const Hosted& hosted) const {
+  partition::ClusterProfile profile = Profile();
+  for (partition::DeviceProfile& device : profile.devices) {
+    const auto shunned = hosted.shunned_until.find(device.worker_id);
+    if (shunned != hosted.shunned_until.end() && shunned->second > now())
+      device.availability = partition::Availability::kResting;
+  }
+  return profile;
+}
+
+partition::Occupancy Coordinator::OccupiedByOthers(const Hosted* hosted) const {
+  partition::Occupancy occupancy;
+  for (const auto& [id, other] : instances_) {
+    if (other.get() == hosted) continue;
+    const Instance& instance = other->instance;
+    if (instance.target() != nullptr)
+      partition::Occupy(WishOf(*other), instance.target()->plan.placements(), occupancy);
+    else if (instance.serving())
+      partition::Occupy(WishOf(*other), instance.pipeline()->plan.placements(), occupancy);
+  }
+  return occupancy;
+}
+
+partition::InstanceWish Coordinator::WishOf(const Hosted& hosted) const {
+  partition::InstanceWish wish = hosted.wish;
+  const Pipeline* pipeline = hosted.instance.pipeline();
+  if (pipeline == nullptr) return wish;
+  wish.previous = pipeline->plan.placements();
+  // A running text keeps its context.
+  wish.context_length = pipeline->plan.context_length;
+  for (const partition::StagePlan& stage : pipeline->plan.stages)
+    wish.cached.push_back({stage.worker_id, stage.first_layer, stage.last_layer + 1});
+  return wish;
+}
+
+Coordinator::PlanFor Coordinator::WhatFor(Hosted& hosted) {
+  if (hosted.instance.target() != nullptr) return PlanFor::kNothing;
+  if (Urgency(hosted).empty()) {
+    if (HasSuspect(hosted)) return PlanFor::kLoss;  // it is heard from or lost soon
+    const absl::Duration next = hosted.planned_at + kImproveEvery;
+    if (now() >= next) return PlanFor::kImprovement;
+    PlanSoon(next - now());
+    return PlanFor::kNothing;
+  }
+  const absl::Duration until = WaitsUntil(hosted);
+  if (now() >= until) return PlanFor::kService;
+  hosted.trouble = absl::UnavailableError("waiting for the workers that are to hold it");
+  PlanSoon(until - now());
+  return PlanFor::kNothing;
+}
+
+void Coordinator::Ask(const Hosted& hosted, PlanFor what_for) {
+  thinking_ = true;
+  planner_.Post([this, &executor = executor_, alive = std::weak_ptr(alive_), what_for,
+                 id = hosted.instance.model().id, question = QuestionOf(hosted)] {
+    executor.Post([this, alive, what_for, id, plan = Answer(question)]() mutable {
+      if (!alive.expired()) OnPlan(id, what_for, std::move(plan));
+    });
+  });
+}
+
+bool Coordinator::AllReady(const partition::InstancePlan& plan) const {
+  return std::ranges::all_of(plan.stages, [&](const partition::StagePlan& stage) {
+    return membership_.StateOf(stage.worker_id) == MemberState::kReady;
+  });
+}
+
+void Coordinator::OnPlan(model::InstanceId instance, PlanFor what_for,
+                         absl::StatusOr<partition::InstancePlan> plan) {
+  thinking_ = false;
+  Hosted* hosted = Find(instance);
+  // What has become of it meanwhile?
+  const PlanFor now_for = hosted == nullptr ? PlanFor::kNothing : WhatFor(*hosted);
+  if (now_for != PlanFor::kNothing && (now_for != what_for || (plan.ok() && !AllReady(*plan)))) {
+    to_plan_.insert(instance);
+  } else if (now_for == PlanFor::kLoss) {
+    if (plan.ok()) GetReadyForLoss(*hosted, *std::move(plan));
+  } else if (now_for != PlanFor::kNothing) {
+    if (plan.ok()) {
+      Begin(*hosted, *std::move(plan));
+    } else if (!hosted->instance.serving()) {
+      CannotPlan(*hosted, plan.status());
+    }
+  }
+  PlanNext();
+}
+
+void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
+  Instance& instance = hosted.instance;
+  if (instance.serving() && !instance.has_leftovers() &&
+      plan.placements() == instance.pipeline()->plan.placements()) {
+    instance.ReleaseLeftovers();
+    return;
+  }
+  // The context is the first plan's for good: a running text cannot lose what it has said.
+  hosted.wish.context_length = plan.context_length;
+  hosted.no_plan.Cancel();
+  hosted.planless = false;
+  if (hosted.epochs > 0) {
+    ++counters_.replans;
+    if (const std::string urgency = Urgency(hosted); !urgency.empty())
+      Log(LogLevel::kInfo, "plan needed", {{"instance", instance.model().id}, {"reason", urgency}});
+  }
+  Begun(hosted);
+  instance.Change(std::move(plan), {.term = options_.term, .number = hosted.epochs});
+  Changed();
+}
+
+void Coordinator::Begun(Hosted& hosted) {
+  hosted.planned_at = now();
+  hosted.epochs += 1;
+  hosted.planned_share.clear();
+  for (const partition::DeviceProfile& device : Profile().devices)
+    hosted.planned_share[device.id] = ShareOf(device);
+}
+
+bool Coordinator::HasSuspect(const Hosted& hosted) const {
+  if (!hosted.instance.serving()) return false;
+  const std::set<wire::WorkerId> workers = hosted.instance.pipeline()->workers();
+  return std::ranges::any_of(workers, [&](const wire::WorkerId& worker) {
+    return membership_.StateOf(worker) == MemberState::kSuspect;
+  });
+}
+
+void Coordinator::GetReadyForLoss(Hosted& hosted, partition::InstancePlan plan) {
+  Instance& instance = hosted.instance;
+  // Who serves now is not to load a second time for what may pass.
+  const auto present = instance.pipeline()->plan.placements(), then = plan.placements();
+  for (size_t stage = 0; stage < then.size(); ++stage) {
+    if (instance.pipeline()->Uses(plan.stages[stage].worker_id) &&
+        std::ranges::count(present, then[stage]) == 0)
+      return;
+  }
+  Begun(hosted);
+  instance.PrepareForLoss(std::move(plan), {.term = options_.term, .number = hosted.epochs});
+}
+
+PlanQuestion Coordinator::QuestionOf(const Hosted& hosted) const {
+  PlanQuestion question{
+      .cluster = ProfileFor(hosted), .wish = WishOf(hosted), .others = OccupiedByOthers(&hosted)};
+  if (!hosted.instance.serving() || HasSuspect(hosted))
+    question.preferred = WithStandbys(hosted, question);
+  return question;
+}
+
+// Where it was, with a standby in the place of each device that is missing. Nothing moves where all
+// are still there, or are back.
+std::vector<partition::Placement> Coordinator::WithStandbys(const Hosted& hosted,
+                                                            const PlanQuestion& question) {
+  std::vector<partition::Placement> places = question.wish.previous;
+  const Pipeline* pipeline = hosted.instance.pipeline();
+  if (pipeline == nullptr) return places;
+  const auto is_ready = [&](const std::string& id) {
+    const auto device =
+        std::ranges::find(question.cluster.devices, id, &partition::DeviceProfile::id);
+    return device != question.cluster.devices.end() &&
+           device->availability == partition::Availability::kReady;
+  };
+  for (size_t stage = 0; stage < places.size(); ++stage) {
+    if (is_ready(places[stage].device_id)) continue;
+    for (const partition::Standby& standby : pipeline->plan.stages[stage].standby) {
+      const bool is_free = std::ranges::find(places, standby.device_id,
+                                             &partition::Placement::device_id) == places.end();
+      if (!is_free || !is_ready(standby.device_id)) continue;
+      places[stage].device_id = standby.device_id;
+      break;
+    }
+  }
+  return places;
+}
+
+absl::StatusOr<PlanQuestion> Coordinator::QuestionOf(model::InstanceId instance) const {
+  const Hosted* hosted = Find(instance);
+  if (hosted == nullptr)
+    return absl::NotFoundError(absl::StrCat("there is no instance ", instance));
+  return QuestionOf(*hosted);
+}
+
+PlanQuestion Coordinator::QuestionFor(partition::InstanceWish wish) const {
+  return {.cluster = Profile(), .wish = std::move(wish), .others = OccupiedByOthers(nullptr)};
+}
+
+void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
+  // What a worker has said of its layers tells more than that it is left out.
+  const bool refused = std::ranges::any_of(
+      hosted.shunned_until, [&](const auto& shunned) { return shunned.second > now(); });
+  if (!refused || hosted.trouble.ok()) hosted.trouble = absl::UnavailableError(why.message());
+  hosted.planless = true;
+  if (hosted.no_plan.running()) return;
+  // At a start the workers are still to come.
+  Log(hosted.epochs > 0 ? LogLevel::kWarning : LogLevel::kInfo, "no plan",
+      {{"instance", hosted.instance.model().id}, {"status", why}});
+  // A plan that came to nothing gives no more time.
+  if (!hosted.gives_up_at.has_value()) hosted.gives_up_at = now() + options_.wait_for_workers;
+  const absl::Duration left = std::max(*hosted.gives_up_at - now(), absl::ZeroDuration());
+  hosted.no_plan.Start(left, [&hosted] {
+    hosted.instance.FailAll(absl::UnavailableError(
+        absl::StrCat("the cluster lost a device and cannot hold the model without it: ",
+                     hosted.trouble.message())));
+    hosted.gives_up_at.reset();  // of those streams
+  });
+  Changed();
+}
+
+// Weights of a stage's layers go, in the background, to those who could take it over.
+void Coordinator::KeepCopies(const Hosted& hosted) {
+  for (const partition::StagePlan& stage : hosted.instance.pipeline()->plan.stages) {
+    for (const partition::Standby& standby : stage.standby) {
+      wire::KeepCopy copy{.manifest = hosted.instance.model().manifest,
+                          .range = {2 * stage.first_layer, 2 * (stage.last_layer + 1)},
+                          .sources = {}};
+      if (wire::Peer source = PeerOf(stage.worker_id); !source.addresses.empty())
+        copy.sources.push_back(std::move(source));
+      SendControl(standby.worker_id, std::move(copy));
+    }
+  }
+}
+
+// Workers that want to leave and hold nothing any more.
+void Coordinator::LetGo() {
+  std::vector<wire::WorkerId> free;
+  for (const auto& [worker, member] : membership_.members()) {
+    if (!member.wants_to_leave || member.left || !member.connected()) continue;
+    if (std::ranges::none_of(
+            instances_, [&](const auto& entry) { return entry.second->instance.Uses(worker); }))
+      free.push_back(worker);
+  }
+  for (const wire::WorkerId& worker : free) membership_.LetLeave(worker);
+}
+
+}  // namespace potluck::coordinator
