@@ -161,7 +161,7 @@ def speed(model):
         cluster.join("one", CORES[:half])
         cluster.wait_for("one")
         streams_together(cluster, 1, 8)
-        prompts = [f"{i} {PROMPT * 8}" for i in range(6)]
+        prompts = [f"{i} {PROMPT * 12}" for i in range(6)]  # about 1,800 tokens
         one = min(first_token_seconds(cluster, prompt) for prompt in prompts[:3])
         cluster.join("two", CORES[half:2 * half])
         cluster.wait_for("one", "two")
