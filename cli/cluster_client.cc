@@ -57,8 +57,11 @@ absl::StatusOr<ordered_json> JsonOf(const HttpReply& reply) {
   const ordered_json* error = nullptr;
   if (json.is_object() && json.contains("error") && json["error"].is_object())
     error = &json["error"];
-  if (error != nullptr && error->contains("message") && (*error)["message"].is_string())
-    return absl::Status(CodeOf(reply.status), (*error)["message"].get<std::string>());
+  if (error != nullptr && error->contains("message") && (*error)["message"].is_string()) {
+    std::string message = (*error)["message"].get<std::string>();
+    if (reply.status == 401) absl::StrAppend(&message, " (with --api-key or POTLUCK_API_KEY)");
+    return absl::Status(CodeOf(reply.status), message);
+  }
   return absl::UnavailableError(absl::StrCat("what answers there is no Potluck (HTTP ",
                                              reply.status, "); say with --url where one runs"));
 }

@@ -1,7 +1,9 @@
 // potluck load, unload, drain, pause, resume, join-code: what is asked of a running cluster in one
 // call.
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 
 #include "absl/strings/str_format.h"
 #include "cli/cluster_client.h"
@@ -18,6 +20,14 @@
 namespace potluck::cli {
 namespace {
 
+// A model's file that is here, where the coordinator is here, too: it runs in another folder.
+std::string ForCoordinator(const std::string& model, const HttpClient& client) {
+  std::error_code error;
+  if (!client.loopback() || !std::filesystem::exists(model, error)) return model;
+  const std::filesystem::path path = std::filesystem::absolute(model, error);
+  return error ? model : path.string();
+}
+
 absl::Status Ask(const ClusterOptions& cluster, const std::string& path, const std::string& body) {
   POTLUCK_ASSIGN_OR_RETURN(const HttpClient client, ConnectTo(cluster));
   POTLUCK_ASSIGN_OR_RETURN(const HttpReply reply, client.Post(path, body));
@@ -25,8 +35,9 @@ absl::Status Ask(const ClusterOptions& cluster, const std::string& path, const s
 }
 
 // About a worker of the cluster, or, where none is named, this machine's own.
+// `then`: what comes of it, for people.
 void AddForWorker(CLI::App& app, Command& command, const char* verb, OwnerWish wish,
-                  const char* what) {
+                  const char* what, const char* then) {
   struct Options {
     ClusterOptions cluster;
     std::string worker, state_folder;
@@ -41,16 +52,20 @@ void AddForWorker(CLI::App& app, Command& command, const char* verb, OwnerWish w
       ->excludes(worker);
   AddClusterOptions(*added, options->cluster);
   added->footer(absl::StrFormat("Examples:\n  potluck %s\n  potluck %s attic", verb, verb));
-  added->callback([options, verb, wish, &command] {
-    command = [options, verb, wish]() -> absl::Status {
+  added->callback([options, verb, wish, then, &command] {
+    command = [options, verb, wish, then]() -> absl::Status {
       if (!options->worker.empty()) {
         const nlohmann::ordered_json body = {{"worker", options->worker}};
-        return Ask(options->cluster, absl::StrFormat("/cluster/%s", verb), coordinator::Dump(body));
-      }
-      if (!options->cluster.url.empty())
+        POTLUCK_RETURN_IF_ERROR(
+            Ask(options->cluster, absl::StrFormat("/cluster/%s", verb), coordinator::Dump(body)));
+      } else if (!options->cluster.url.empty()) {
         return UsageError("which worker of that cluster? Give its name or id");
-      return TellWorkerHere(
-          wish, options->state_folder.empty() ? DefaultStateFolder() : options->state_folder);
+      } else {
+        POTLUCK_RETURN_IF_ERROR(TellWorkerHere(
+            wish, options->state_folder.empty() ? DefaultStateFolder() : options->state_folder));
+      }
+      absl::PrintF("%s\n", then);
+      return absl::OkStatus();
     };
   });
 }
@@ -71,8 +86,11 @@ void AddLoadCommand(CLI::App& app, Command& command) {
   AddClusterOptions(*load, options->cluster);
   load->footer("Example:\n  potluck load qwen3-8b-q4_k_m --ctx 16384 --parallel 2");
   load->callback([options, &command] {
-    command = [options] {
-      return Ask(options->cluster, "/cluster/load", coordinator::ToJson(options->request));
+    command = [options]() -> absl::Status {
+      POTLUCK_ASSIGN_OR_RETURN(const HttpClient client, ConnectTo(options->cluster));
+      coordinator::LoadRequest request = options->request;
+      request.model = ForCoordinator(request.model, client);
+      return Ask(options->cluster, "/cluster/load", coordinator::ToJson(request));
     };
   });
 }
@@ -124,16 +142,22 @@ void AddJoinCodeCommand(CLI::App& app, Command& command) {
 
 void AddDrainCommand(CLI::App& app, Command& command) {
   AddForWorker(app, command, "drain", OwnerWish::kDrain,
-               "Move a worker's layers to others, so that it can be switched off");
+               "Move a worker's layers to others, so that it can be switched off",
+               "It may be switched off once `potluck status` shows no layers on it any more; they "
+               "move as soon as other workers have room for them.");
 }
 
 void AddPauseCommand(CLI::App& app, Command& command) {
-  AddForWorker(app, command, "pause", OwnerWish::kPause,
-               "Give a worker's owner the machine back for a while");
+  AddForWorker(
+      app, command, "pause", OwnerWish::kPause,
+      "Give a worker's owner the machine back for a while",
+      "Its layers move as soon as other workers have room for them; `potluck status` shows "
+      "where they are.");
 }
 
 void AddResumeCommand(CLI::App& app, Command& command) {
-  AddForWorker(app, command, "resume", OwnerWish::kResume, "Use a drained or paused worker again");
+  AddForWorker(app, command, "resume", OwnerWish::kResume, "Use a drained or paused worker again",
+               "It is used again where that makes the cluster faster or safer.");
 }
 
 }  // namespace potluck::cli

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "cli/network.h"
 
 namespace potluck::cli {
 
@@ -29,6 +30,7 @@ class HttpClient {
   }
 
   std::string url() const;
+  bool loopback() const { return IsLoopback(host_); }
 
  private:
   HttpClient(std::string host, std::string port, std::string api_key)

@@ -1,6 +1,8 @@
 #include "cli/network.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -59,6 +61,26 @@ absl::StatusOr<Way> WayTo(const std::string& host) {
   return absl::UnavailableError(absl::StrCat("there is no way to ", host));
 }
 
+// Of an interface that is up, where no way leads out of the house. IPv4 first; "" where there is
+// none.
+std::string AddressOfAnInterface() {
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return "";
+  const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> freed(all, freeifaddrs);
+  for (const int family : {AF_INET, AF_INET6}) {
+    for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
+      const bool is_up = (one->ifa_flags & IFF_UP) != 0 && (one->ifa_flags & IFF_LOOPBACK) == 0;
+      if (!is_up || one->ifa_addr == nullptr || one->ifa_addr->sa_family != family) continue;
+      const bool is_local_to_link =
+          family == AF_INET6 &&
+          IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(one->ifa_addr)->sin6_addr);
+      const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+      if (!is_local_to_link) return NumericHost(one->ifa_addr, size);
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 bool IsLoopback(const std::string& host) {
@@ -77,7 +99,12 @@ absl::StatusOr<std::string> AddressTowards(const std::string& host) {
   return way.from;
 }
 
-std::string AddressOfThisMachine() { return AddressTowards(kOutside).value_or("127.0.0.1"); }
+std::string AddressOfThisMachine() {
+  const absl::StatusOr<std::string> outwards = AddressTowards(kOutside);
+  if (outwards.ok()) return *outwards;
+  const std::string inside = AddressOfAnInterface();
+  return inside.empty() ? "127.0.0.1" : inside;
+}
 
 absl::StatusOr<std::string> Reachable(const std::string& address) {
   POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(address));

@@ -110,17 +110,33 @@ void Print(const ordered_json& cluster) {
                Amount(counters, "requests_resumed"));
 }
 
+absl::StatusOr<ordered_json> AskStatus(const HttpClient& client) {
+  POTLUCK_ASSIGN_OR_RETURN(const HttpReply reply, client.Get("/cluster"));
+  return JsonOf(reply);
+}
+
+void Show(const StatusOptions& options, const ordered_json& cluster) {
+  if (options.json) {
+    std::cout << cluster.dump(2, ' ', false, ordered_json::error_handler_t::replace) << "\n";
+  } else {
+    // Home, and clear to the end: the picture stands still.
+    if (options.watch && IsTerminal(1)) absl::PrintF("\033[H\033[2J");
+    Print(cluster);
+  }
+}
+
 absl::Status ShowStatus(const StatusOptions& options) {
   POTLUCK_ASSIGN_OR_RETURN(const HttpClient client, ConnectTo(options.cluster));
+  bool was_there = false;
   while (true) {
-    POTLUCK_ASSIGN_OR_RETURN(const HttpReply reply, client.Get("/cluster"));
-    POTLUCK_ASSIGN_OR_RETURN(const ordered_json cluster, JsonOf(reply));
-    if (options.json) {
-      std::cout << cluster.dump(2, ' ', false, ordered_json::error_handler_t::replace) << "\n";
+    const absl::StatusOr<ordered_json> cluster = AskStatus(client);
+    if (cluster.ok()) {
+      Show(options, *cluster);
+      was_there = true;
+    } else if (was_there && absl::IsUnavailable(cluster.status())) {
+      absl::FPrintF(stderr, "%s\n", cluster.status().message());  // it may be back soon
     } else {
-      // Home, and clear to the end: the picture stands still.
-      if (options.watch && IsTerminal(1)) absl::PrintF("\033[H\033[2J");
-      Print(cluster);
+      return cluster.status();
     }
     if (!options.watch) return absl::OkStatus();
     std::cout.flush();

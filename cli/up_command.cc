@@ -138,6 +138,7 @@ absl::Status RunUp(const UpOptions& options) {
   if (!options.models_dir.empty()) worker_options.models_folder = options.models_dir;
   POTLUCK_ASSIGN_OR_RETURN(StateFolder state,
                            StateFolder::Lock(StateBase(options.worker), "coordinator"));
+  const bool is_first = state.path() == StateBase(options.worker) + "/coordinator";
   std::optional<StateFolder> worker_state;
   if (!options.no_worker) {
     POTLUCK_ASSIGN_OR_RETURN(StateFolder locked,
@@ -156,7 +157,15 @@ absl::Status RunUp(const UpOptions& options) {
     }
   });
   POTLUCK_RETURN_IF_ERROR(PrintWelcome(*coordinator));
-  POTLUCK_RETURN_IF_ERROR(WriteUrl(*coordinator));
+  if (is_first) {
+    POTLUCK_RETURN_IF_ERROR(WriteUrl(*coordinator));
+  } else {
+    absl::FPrintF(
+        stderr,
+        "note: another coordinator with this state folder runs already; this is a "
+        "cluster of its own, with keys and workers of its own: ask it with --url http://%s\n",
+        coordinator->http_addresses().front());
+  }
   if (worker_state) {
     POTLUCK_ASSIGN_OR_RETURN(worker,
                              StartWorker(std::move(worker_options), *coordinator, *worker_state));

@@ -15,6 +15,7 @@
 #include "cli/byte_size.h"
 #include "cli/environment.h"
 #include "cli/terminal.h"
+#include "common/host_port.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -69,10 +70,15 @@ absl::StatusOr<WorkerProcessOptions> WorkerOptionsOf(const WorkerFlags& flags) {
   options.num_threads = flags.num_threads;
   options.measure_again = flags.measure;
   options.drain_timeout = absl::Seconds(flags.drain_seconds);
-  if (!flags.advertise.empty()) options.advertise = {flags.advertise};
+  if (!flags.advertise.empty()) {
+    const absl::Status advertised = ParseHostPort(flags.advertise).status();
+    if (!advertised.ok()) return UsageError(absl::StrCat("--advertise: ", advertised.message()));
+    options.advertise = {flags.advertise};
+  }
   if (!flags.memory.empty()) {
     const absl::StatusOr<int64_t> bytes = ParseByteSize(flags.memory);
     if (!bytes.ok()) return UsageError(absl::StrCat("--memory ", bytes.status().message()));
+    if (*bytes == 0) return UsageError("--memory 0 would leave nothing to work with");
     options.memory_limit_bytes = *bytes;
   }
   if (!flags.cache_size.empty()) {
@@ -85,6 +91,8 @@ absl::StatusOr<WorkerProcessOptions> WorkerOptionsOf(const WorkerFlags& flags) {
   options.devices = known;
   if (flags.device != "auto") options.devices = absl::StrSplit(flags.device, ',');
   for (const std::string& device : options.devices) {
+    if (std::ranges::count(options.devices, device) > 1)
+      return UsageError(absl::StrCat("--device names ", Printable(device), " twice"));
     if (std::ranges::find(known, device) == known.end()) {
       return UsageError(absl::StrCat("there is no device ", Printable(device), " here, but ",
                                      absl::StrJoin(known, ", ")));
@@ -95,8 +103,12 @@ absl::StatusOr<WorkerProcessOptions> WorkerOptionsOf(const WorkerFlags& flags) {
 
 absl::Status StartLog(const WorkerFlags& flags) {
   LogOptions options;
-  POTLUCK_ASSIGN_OR_RETURN(options.level, ParseLogLevel(flags.log_level));
-  POTLUCK_ASSIGN_OR_RETURN(options.format, ParseLogFormat(flags.log_format));
+  const auto level = ParseLogLevel(flags.log_level);
+  if (!level.ok()) return UsageError(ToStd(level.status().message()));
+  const auto format = ParseLogFormat(flags.log_format);
+  if (!format.ok()) return UsageError(ToStd(format.status().message()));
+  options.level = *level;
+  options.format = *format;
   options.now = [] { return absl::Now(); };
   options.write = [](std::string_view line) {
     // One write, so that lines of several threads do not mix.

@@ -94,6 +94,7 @@ absl::Status Coordinator::Unload(model::InstanceId instance) {
   for (const auto& [sequence, events] : requests)
     events->OnFailed(absl::UnavailableError("the model was unloaded"));
   PlanSoon();
+  Changed();
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@ absl::StatusOr<partition::InstancePlan> PlanAt(const PlanQuestion& question,
                                                const std::vector<partition::Placement>& places) {
   partition::InstanceWish wish = question.wish;
   wish.layers.clear();
+  wish.stays = true;
   for (const partition::Placement& place : places)
     wish.layers.push_back({place.device_id, place.first, place.end - 1});
   POTLUCK_ASSIGN_OR_RETURN(partition::InstancePlan plan,

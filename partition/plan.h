@@ -44,7 +44,8 @@ struct InstanceWish {
   int64_t max_step_tokens = 512;
   Objective objective = Objective::kLatency;
   bool spread = false;  // use every device that can hold a layer
-  LayerWishes layers;   // a person's own split; empty: the planner's
+  LayerWishes layers;   // a split that is wished for; empty: the planner's own
+  bool stays = false;   // `layers` is where it is (or its standbys are), not a person's wish
   int copies = 2;       // devices that hold a layer's weights, disk caches included
   // Where it runs now, in order; empty: nowhere. Those layers and this memory stay its own while
   // other instances are planned, and moving a layer counts.

@@ -93,7 +93,10 @@ std::string TimeWith(const CostModel& model, std::span<const Slice> slices, int 
 
 std::string ReasonAgainst(const PlanFacts& facts, int number, double speed) {
   const CostModel& model = facts.model;
-  if (facts.as_wished) return "the wish for layers does not name it";
+  if (facts.as_wished) {
+    return model.wish().stays ? "the layers stay where they are for now"
+                              : "the wish for layers does not name it";
+  }
   const std::vector<Slice>& with = facts.pipeline.with_device[number];
   if (with.empty()) return "no split with it fits: see its memory, its host's and its links";
   const double other = SpeedOf(model, with);

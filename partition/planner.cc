@@ -100,7 +100,8 @@ absl::StatusOr<Choice> Choose(const CostModel& model) {
     if (!split.slices.empty()) {
       choice.pipeline = {.slices = std::move(split.slices)};
       choice.as_wished = true;
-      choice.notes.push_back("the layers are where they were wished to be");
+      if (!model.wish().stays)
+        choice.notes.push_back("the layers are where they were wished to be");
       return choice;
     }
     choice.notes.push_back(absl::StrCat("planned without the wish for layers: ", split.why_not));

@@ -123,6 +123,11 @@ absl::Status ExplainShortage(const ClusterProfile& cluster, const InstanceWish& 
                              const Occupancy& others, const Eligibility& eligible) {
   const CostModel model(cluster, wish, others, eligible.devices);
   const StageBytes need = model.memory().Of(0, model.num_layers());
+  if (cluster.devices.empty()) {
+    return absl::UnavailableError(absl::StrCat("no worker has joined that could hold ",
+                                               wish.model.name, ": it needs ",
+                                               Bytes(need.total())));
+  }
   const int64_t capacity = CapacityOfAll(model);
   std::string message = absl::StrCat(
       wish.model.name, " does not fit: with a context of ", wish.context_length, " tokens, ",

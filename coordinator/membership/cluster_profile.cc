@@ -23,8 +23,9 @@ partition::Availability AvailabilityOf(MemberState state) {
   }
 }
 
-// A device that its owner keeps busy is slow, but better than none.
-constexpr double kMostLoad = 0.9;
+// However busy others keep a machine, its scheduler gives a newcomer a fair share; where that is
+// less than this leaves, the stage is seen to be slow.
+constexpr double kMostLoad = 0.5;
 
 const std::string& HostOf(const Member& member) {
   return member.hello.host.empty() ? member.hello.worker : member.hello.host;

@@ -129,6 +129,10 @@ absl::Status Membership::SetPaused(const wire::WorkerId& worker, bool paused) {
   const auto found = members_.find(worker);
   if (found == members_.end())
     return absl::NotFoundError(absl::StrCat("there is no worker ", worker));
+  if (!paused && !found->second.paused && found->second.owner_paused) {
+    return absl::FailedPreconditionError(
+        "its owner has paused it: only `potluck resume` on that machine takes it back");
+  }
   found->second.paused = paused;
   events_.OnMembersChanged();
   return absl::OkStatus();

@@ -22,7 +22,8 @@ absl::Status HandshakeFailure(const std::string& message) {
   if (absl::StrContains(message, "Ssl handshake failed") ||
       absl::StrContains(message, "SSL_ERROR")) {
     return absl::UnavailableError(
-        "the TLS handshake failed: no member of a Potluck cluster answers there");
+        "the TLS handshake failed: what answers there is no member of this cluster (if it is "
+        "another cluster: join it with a line of its `potluck join-code`)");
   }
   return absl::OkStatus();
 }

@@ -50,6 +50,9 @@ absl::StatusOr<JoinCode> ParseJoinCode(std::string_view text) {
 
 absl::StatusOr<JoinLine> ParseJoinLine(std::string_view text) {
   text = ToStd(absl::StripAsciiWhitespace(ToAbsl(text)));
+  constexpr std::string_view kCommand = "potluck join ";  // as `potluck up` prints it
+  if (text.starts_with(kCommand))
+    text = ToStd(absl::StripAsciiWhitespace(ToAbsl(text.substr(kCommand.size()))));
   const size_t slash = text.find('/');
   if (slash == std::string_view::npos) {
     return absl::InvalidArgumentError(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/log.h"
 #include "common/text.h"
 #include "coordinator/api/http/replies.h"
 
@@ -94,7 +95,7 @@ void CompletionAnswer::OnFailed(const absl::Status& why) {
   } else {
     RespondError(*exchange_, why);
   }
-  End();
+  End(ToStd(why.ToString()));
 }
 
 void CompletionAnswer::GiveUp(const absl::Status& why) {
@@ -106,10 +107,15 @@ void CompletionAnswer::GiveUp(const absl::Status& why) {
 void CompletionAnswer::Gone() {
   if (over_) return;
   coordinator_.Cancel(*id_);
-  End();
+  End("the client is gone");
 }
 
-void CompletionAnswer::End() {
+void CompletionAnswer::End(std::string_view how) {
+  Log(LogLevel::kInfo, "request ended",
+      {{"request", head_.id},
+       {"model", model_->name},
+       {"how", how},
+       {"generated_tokens", generated_tokens_}});
   over_ = true;
   keep_alive_.Cancel();
   ended_();
@@ -134,7 +140,7 @@ void CompletionAnswer::Finish(const char* reason) {
     reply["usage"] = Usage();
     RespondJson(*exchange_, reply);
   }
-  End();
+  End(reason);
 }
 
 void CompletionAnswer::SendText(const std::string& text, const char* finish_reason) {

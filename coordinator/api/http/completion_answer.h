@@ -59,7 +59,7 @@ class CompletionAnswer final : public RequestEvents {
   void Finish(const char* reason);
   void Gone();
   void KeepAlive();
-  void End();
+  void End(std::string_view how);
 
   const AnswerHead head_;
   const CompletionRequest asked_;

@@ -453,7 +453,8 @@ class BeastServer final : public HttpServer {
     shared_->io.poll();
   }
 
-  absl::Status Listen(const std::string& address) {
+  // `alone`: an address of any kind is then one of both kinds.
+  absl::Status Listen(const std::string& address, bool alone) {
     POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(address));
     error_code error;
     tcp::resolver resolver(shared_->io);
@@ -468,7 +469,8 @@ class BeastServer final : public HttpServer {
     acceptor->open(endpoint.protocol(), error);
     if (!error) acceptor->set_option(tcp::acceptor::reuse_address(true), error);
     if (!error && endpoint.address().is_v6()) {
-      acceptor->set_option(asio::ip::v6_only(true), error);
+      const bool both = alone && endpoint.address().is_unspecified();
+      acceptor->set_option(asio::ip::v6_only(!both), error);
     }
     if (!error) acceptor->bind(endpoint, error);
     if (!error) acceptor->listen(tcp::acceptor::max_listen_connections, error);
@@ -542,7 +544,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOp
   auto server =
       std::make_unique<BeastServer>(options, executor, std::move(gate), std::move(handler));
   for (const std::string& address : options.addresses) {
-    POTLUCK_RETURN_IF_ERROR(server->Listen(address));
+    POTLUCK_RETURN_IF_ERROR(server->Listen(address, options.addresses.size() == 1));
   }
   server->Run();
   return server;
