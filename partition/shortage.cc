@@ -124,9 +124,9 @@ absl::Status ExplainShortage(const ClusterProfile& cluster, const InstanceWish& 
   const CostModel model(cluster, wish, others, eligible.devices);
   const StageBytes need = model.memory().Of(0, model.num_layers());
   if (cluster.devices.empty()) {
-    return absl::UnavailableError(absl::StrCat("no worker has joined that could hold ",
-                                               wish.model.name, ": it needs ",
-                                               Bytes(need.total())));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("there is no worker that could hold ", wish.model.name, ": it needs ",
+                     Bytes(need.total()), "; `potluck join-code` shows how a machine joins"));
   }
   const int64_t capacity = CapacityOfAll(model);
   std::string message = absl::StrCat(

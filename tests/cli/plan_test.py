@@ -71,7 +71,7 @@ class Plan(ProgramTest):
     def test_what_does_not_fit(self):
         self.fails("plan", DEMO, "--cluster", self.file(cluster(device("pi", 4, 2))),
                    says=("does not fit", "80%", "another machine with"))
-        self.fails("plan", DEMO, "--cluster", self.file({"devices": []}), says="no device may take a layer")
+        self.fails("plan", DEMO, "--cluster", self.file({"devices": []}), says="there is no worker")
 
     def test_wrong_usage(self):
         home = self.file(cluster(device("desk")))

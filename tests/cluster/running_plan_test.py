@@ -100,7 +100,7 @@ class Plan(ClusterTest):
         self.fails("plan", *url, says=("no model is loaded", "potluck load"))
         self.fails("plan", "/no/such.gguf", *url, says="/no/such.gguf")
         self.fails("plan", "another", "--check", *url, says="no model is loaded")
-        self.fails("plan", DEMO, *url, says="no device may take a layer")
+        self.fails("plan", DEMO, *url, says="there is no worker")
         self.fails("plan", DEMO, "--layers", "desk", *url, says="desk")
         for query in ("depth=x", "prompt_tokens=0", "model=%zz", "model=%4"):
             code, text = self.call("GET", "/cluster/plan?" + query)
@@ -113,7 +113,7 @@ class Plan(ClusterTest):
         self.fails("plan", "--check", *url, says=(NAME, "not ready"))
         waiting = self.plan()["instances"][0]
         self.assertIsNone(waiting["running"])
-        self.assertIn("no device", waiting["why_not"])
+        self.assertIn("no worker", waiting["why_not"])
         self.assertIn("no device", self.fine("plan", *url).out)
 
 

@@ -185,7 +185,7 @@ TEST_F(HttpApiTest, PlansAreThoughtOfElsewhereAndOnlySoManyAtATime) {
     const auto instance = nlohmann::json::parse(plan->body)["instances"][0];
     EXPECT_EQ(instance["model"], "potluck-demo-1m-q8_0");
     EXPECT_TRUE(instance["now"].is_null());
-    EXPECT_THAT(instance["why_not"].get<std::string>(), HasSubstr("no device"));
+    EXPECT_THAT(instance["why_not"].get<std::string>(), HasSubstr("no worker"));
   }
   const auto again = Ask("GET", "/cluster/plan");
   time_.RunFor(absl::Seconds(1));
