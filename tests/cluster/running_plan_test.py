@@ -114,7 +114,7 @@ class Plan(ClusterTest):
         waiting = self.plan()["instances"][0]
         self.assertIsNone(waiting["running"])
         self.assertIn("no worker", waiting["why_not"])
-        self.assertIn("no device", self.fine("plan", *url).out)
+        self.assertIn("no worker", self.fine("plan", *url).out)
 
 
 if __name__ == "__main__":
