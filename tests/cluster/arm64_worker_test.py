@@ -33,9 +33,10 @@ class Arm64Worker(ClusterTest):
         self.assertEqual([machine_of(PROGRAM) == AARCH64, machine_of(ARM64) == AARCH64], [False, True])
         self.model = write_endless_model(self.folder + "/endless.gguf")
         self.up("--spread", "--layers", split_evenly(("desk", "phone")), "--parallel", "4", "--ctx", "320",
-                model=self.model)
+                "--wait-for-workers", "600s", model=self.model)
         self.join("desk")
-        self.join("phone", wrapper=EMULATOR, program=ARM64)
+        # It measures its emulated processor first.
+        self.join("phone", wrapper=EMULATOR, program=ARM64).wait_for("joined the cluster", patience=300)
         self.wait_for_stages(2)
         self.assertEqual(self.stages(), ["desk", "phone"])
 

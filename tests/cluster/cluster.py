@@ -49,11 +49,11 @@ class Process:
     def text(self):
         return "".join(self.lines)
 
-    def wait_for(self, pattern):
+    def wait_for(self, pattern, patience=PATIENCE_SECONDS):
         def found():
             return re.search(pattern, self.text)
 
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + patience
         with self.changed:
             while not found():
                 if self.process.poll() is not None and not self.reader.is_alive():

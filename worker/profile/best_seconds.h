@@ -15,9 +15,10 @@
 namespace potluck::worker {
 
 // The seconds of one call of many in a row, with one wait for the device after the last: twice as
-// many, until they take `enough`, and that a few times. The best counts: what takes longer was
-// disturbed, or the first. At least kLeastSeconds, below which a clock tells nothing. `run` returns
-// a Status; its error ends the timing.
+// many, until they take `enough`, and that a few times; what takes several times `enough` counts as
+// so many times, but two there are. The best counts: what takes longer was disturbed, or the first.
+// At least kLeastSeconds, below which a clock tells nothing. `run` returns a Status; its error ends
+// the timing.
 template <typename Run>
 absl::StatusOr<double> BestSeconds(kernels::Backend& backend, const Clock& clock,
                                    absl::Duration enough, const Run& run) {
@@ -33,7 +34,11 @@ absl::StatusOr<double> BestSeconds(kernels::Backend& backend, const Clock& clock
     const absl::Duration took = clock.SinceStart() - start;
     best = std::min(
         best, std::max(kLeastSeconds, absl::ToDoubleSeconds(took) / static_cast<double>(calls)));
-    took >= enough || calls >= kMostCalls ? ++passes : calls *= 2;
+    if (took >= enough || calls >= kMostCalls) {
+      passes += std::max(1, static_cast<int>(std::min<int64_t>(kPasses - 1, took / enough)));
+    } else {
+      calls *= 2;
+    }
   }
   return best;
 }
