@@ -131,7 +131,7 @@ class ManifestMaker {
       for (uint64_t i = 0; i < piece.chunks.size(); ++i) chunks.push_back({&piece, i});
     }
     std::atomic<size_t> next = 0;
-    std::atomic<bool> stop = false;
+    std::atomic<bool> stop = options.cancelled && options.cancelled();
     const auto hash_one = [&] {
       const size_t taken = next.fetch_add(1);
       if (taken >= chunks.size() || stop) return false;
