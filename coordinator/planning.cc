@@ -365,9 +365,8 @@ void Coordinator::LetGo() {
   std::vector<wire::WorkerId> free;
   for (const auto& [worker, member] : membership_.members()) {
     if (!member.wants_to_leave || member.left || !member.connected()) continue;
-    if (std::ranges::none_of(
-            instances_, [&](const auto& entry) { return entry.second->instance.Uses(worker); }))
-      free.push_back(worker);
+    const auto uses = [&id = worker](const auto& entry) { return entry.second->instance.Uses(id); };
+    if (std::ranges::none_of(instances_, uses)) free.push_back(worker);
   }
   for (const wire::WorkerId& worker : free) membership_.LetLeave(worker);
 }

@@ -107,7 +107,7 @@ void Sampler::ApplyPenalties(const SamplingParams& params, const SamplingContext
     const auto recent = context.history.last(window);
     seen_.assign(recent.begin(), recent.end());
     std::ranges::sort(seen_);
-    seen_.erase(std::ranges::unique(seen_).begin(), seen_.end());
+    seen_.erase(std::unique(seen_.begin(), seen_.end()), seen_.end());
     for (const TokenId id : seen_) {
       if (!in_vocabulary(id)) continue;
       logits_[id] = logits_[id] > 0 ? logits_[id] / params.repeat_penalty

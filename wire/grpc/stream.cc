@@ -109,7 +109,7 @@ void Stream::ReadDone(bool ok, grpc::ByteBuffer bytes) {
     MutexLock lock(mutex_);
     take = taking_ = ok && !deaf_;
   }
-  if (take) TakeFrame(std::move(bytes));
+  if (take) TakeFrame(bytes);
   {
     MutexLock lock(mutex_);
     taking_ = false;

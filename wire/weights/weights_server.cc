@@ -92,7 +92,7 @@ class WeightsServer::ServedLink final : public LinkHandler,
 
   void AnswerNext() {
     while (!closed_ && writable_ && !reading_ && !waiting_.empty()) {
-      const Request request = std::move(waiting_.front());
+      const Request request = waiting_.front();
       waiting_.pop_front();
       if (const auto* manifest = std::get_if<ManifestRequest>(&request)) {
         AnswerManifest(*manifest);

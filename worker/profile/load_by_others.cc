@@ -15,7 +15,7 @@ constexpr uint64_t kMostBytes = 4 << 20;
 // Of the fields of /proc/stat's first line. Guests' time is in user and nice already.
 constexpr size_t kUsedFields = 8, kIdle = 3, kWaiting = 4;
 // Of /proc/self/stat, counted from the one after the name.
-constexpr size_t kUserTime = 11, kSystemTime = 12;
+constexpr size_t kUserTime = 11;  // the system's follows
 // More ticks than any machine has counted, and few enough to add up.
 constexpr int64_t kMostTicks = int64_t{1} << 56;
 

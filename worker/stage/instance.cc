@@ -255,7 +255,8 @@ HostedStage* Instance::StageFor(const wire::StageFrame& frame) const {
 
 void Instance::TakeFromNeighbour(wire::StageFrame frame) {
   if (HoldsNextOf(frame) && !Dropped(frame.step.epoch)) {
-    StageFor(frame)->Take(std::move(frame));
+    HostedStage* const stage = StageFor(frame);
+    stage->Take(std::move(frame));
   } else {
     ++num_dropped_frames_;
   }

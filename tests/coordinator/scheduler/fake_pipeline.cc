@@ -354,8 +354,7 @@ std::vector<uint64_t> FakePipeline::InFlight() const {
   std::vector<uint64_t> seeds;
   for (const auto& [number, of] : in_flight_) seeds.insert(seeds.end(), of.begin(), of.end());
   std::ranges::sort(seeds);
-  const auto repeated = std::ranges::unique(seeds);
-  seeds.erase(repeated.begin(), repeated.end());
+  seeds.erase(std::unique(seeds.begin(), seeds.end()), seeds.end());
   return seeds;
 }
 

@@ -331,8 +331,10 @@ TEST(AttentionReferenceTest, IsNearDoublePrecision) {
       sum += w;
       for (int64_t d = 0; d < 32; ++d) want[d] += w * v.at((j * 2 + h / 2) * 32 + d);
     }
+    constexpr int64_t kTermsPerLane = 32 / 16;
     const double bound =
-        2 * ((32 / 16 + 6) * kUnit * size + (32.0 / 16 + 20 + kLength) * kUnit) * largest_value;
+        2 * ((kTermsPerLane + 6) * kUnit * size + (kTermsPerLane + 20 + kLength) * kUnit) *
+        largest_value;
     for (int64_t d = 0; d < 32; ++d) {
       EXPECT_NEAR(out.at(h * 32 + d), want[d] / sum, bound) << "head " << h << ", " << d;
     }

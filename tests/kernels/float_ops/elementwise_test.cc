@@ -171,8 +171,11 @@ TEST_P(ElementwiseTest, GatherRows) {
 }
 
 TEST_P(ElementwiseTest, ExpertRoute) {
-  for (const auto& [num_experts, used] :
-       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {8, 2}, {17, 5}, {128, 8}, {60, 60}}) {
+  struct Case {
+    int64_t num_experts, used;
+  };
+  for (const Case c : {Case{1, 1}, Case{8, 2}, Case{17, 5}, Case{128, 8}, Case{60, 60}}) {
+    const int64_t num_experts = c.num_experts, used = c.used;
     for (const int awkward : {0, 1, 2}) {
       GuardedTensor logits({40, num_experts}, DType::kF32, 1);
       FillMixed(logits, random_, awkward == 1);
@@ -235,7 +238,7 @@ TEST(ReferenceTest, RmsNormIsNearDoublePrecision) {
     double squares = 0;
     for (int64_t d = 0; d < dim; ++d) squares += double{x.at(d)} * x.at(d);
     const double r = 1 / std::sqrt(squares / dim + 1e-5f);
-    const double bound = ((dim / 16 + 5) / 2.0 + 6) * 0x1p-24;
+    const double bound = (static_cast<double>(dim / 16 + 5) / 2 + 6) * 0x1p-24;
     for (int64_t d = 0; d < dim; ++d) {
       const double want = x.at(d) * r * gain.at(d);
       EXPECT_NEAR(y.at(d), want, bound * std::fabs(want)) << dim << ", " << d;
