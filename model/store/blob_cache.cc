@@ -166,6 +166,35 @@ bool BlobCache::Has(const Blob& blob) const {
          static_cast<uint64_t>(info.st_size) == blob.size_bytes;
 }
 
+bool BlobCache::IsVerified(const Sha256Digest& id) const {
+  const MutexLock lock(mutex_);
+  return verified_.contains(id);
+}
+
+void BlobCache::NoteVerified(const Sha256Digest& id) {
+  const MutexLock lock(mutex_);
+  verified_.insert(id);
+}
+
+absl::Status BlobCache::Verify(const Blob& blob) {
+  std::vector<std::byte> chunk(std::min(kChunkBytes, blob.size_bytes));
+  for (uint64_t i = 0; i < blob.chunks.size(); ++i) {
+    const absl::StatusOr<uint64_t> bytes = ReadChunk(blob.id, i, chunk);
+    if (absl::IsNotFound(bytes.status())) return bytes.status();
+    if (bytes.ok() && Sha256(std::span(chunk).first(*bytes)) == blob.chunks[i]) continue;
+    POTLUCK_ASSIGN_OR_RETURN(const CacheFolder::Lock lock, folder_->Acquire());
+    CacheFolder::Tally tally = TallyNow();
+    if (unlink(folder_->BlobPath(blob.id).c_str()) == 0)
+      tally.used_bytes -= std::min(tally.used_bytes, blob.size_bytes);
+    folder_->WriteTally(tally);
+    return absl::DataLossError(
+        absl::StrCat("blob ", blob.id.ToHex(), " of ", folder(),
+                     " was damaged on the disk: look after that disk; the blob is fetched again"));
+  }
+  NoteVerified(blob.id);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::shared_ptr<BlobWriter>> BlobCache::Write(const Blob& blob, bool beside_others) {
   std::shared_ptr<BlobWriter> writer;
   {

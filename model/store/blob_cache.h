@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -132,6 +133,12 @@ class BlobCache : public std::enable_shared_from_this<BlobCache> {
   // Whether the whole blob is here.
   bool Has(const Blob& blob) const;
 
+  // Whether its bytes were verified in this process: when they came, or by Verify.
+  bool IsVerified(const Sha256Digest& id) const;
+  // Reads and verifies the whole blob: disks forget. DataLoss where it is damaged: then it is gone
+  // from the cache, to be fetched again. NotFound where it is not here.
+  absl::Status Verify(const Blob& blob);
+
   // Makes room, evicting what nobody pins, and begins or goes on with a blob; chunks of an earlier
   // writer are read and verified first. AlreadyExists where the blob is here. Unavailable where
   // another thread or process is fetching it (wait, and ask Has), unless `beside_others` asks for a
@@ -178,11 +185,14 @@ class BlobCache : public std::enable_shared_from_this<BlobCache> {
   absl::Status MakeRoom(uint64_t wanted_bytes, CacheFolder::Tally& tally);
   CacheFolder::Tally TallyNow() const;
   int64_t Stamp(CacheFolder::Tally& tally) const;
+  void NoteVerified(const Sha256Digest& id);
   void Unpin(const std::vector<Sha256Digest>& ids);
 
   const BlobCacheOptions options_;
   const std::unique_ptr<CacheFolder> folder_;
   std::map<Sha256Digest, int> pins_;  // guarded by the folder's lock: how many pins hold each id
+  mutable Mutex mutex_;
+  std::unordered_set<Sha256Digest> verified_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace potluck::model

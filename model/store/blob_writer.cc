@@ -118,6 +118,7 @@ absl::Status BlobWriter::Finish() {
     return CacheFileError(errno, "rename", path_);
   }
   finished_ = true;
+  cache_->NoteVerified(blob_.id);
   folder.WriteTally(tally);
   return folder.SyncNames();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "worker/disposal.h"
 
@@ -107,6 +108,25 @@ absl::StatusOr<std::shared_ptr<const model::BlobPin>> PinAll(
   return DestroyedOn(disposal, std::move(pin));
 }
 
+std::vector<const model::Blob*> DoubtfulOf(const model::BlobStore& store,
+                                           std::span<const model::Blob* const> blobs) {
+  std::vector<const model::Blob*> doubtful;
+  for (const model::Blob* blob : blobs) {
+    if (!store.files().Has(*blob) && store.cache()->Has(*blob) &&
+        !store.cache()->IsVerified(blob->id) &&
+        std::ranges::count(doubtful, blob->id, &model::Blob::id) == 0)
+      doubtful.push_back(blob);
+  }
+  return doubtful;
+}
+
+// Its bytes where it is whole. Where it is not, it is gone from the cache.
+uint64_t VerifiedBytes(const model::BlobStore& store, const model::Blob& blob) {
+  const absl::Status status = store.cache()->Verify(blob);
+  if (absl::IsDataLoss(status)) Log(LogLevel::kWarning, "weights damaged", {{"status", status}});
+  return status.ok() ? blob.size_bytes : 0;
+}
+
 absl::StatusOr<std::vector<model::Blob>> MissingOf(const model::BlobStore& store,
                                                    std::span<const model::Blob* const> blobs) {
   const std::vector<const model::Blob*> missing = store.Missing(blobs);
@@ -118,21 +138,22 @@ absl::StatusOr<std::vector<model::Blob>> MissingOf(const model::BlobStore& store
 
 }  // namespace
 
-absl::StatusOr<StageWeightsFetch::Needed> StageWeightsFetch::FindCommon(
+absl::StatusOr<StageWeightsFetch::Common> StageWeightsFetch::FindCommon(
     const model::BlobStore& store, Executor& disposal, const ManifestPtr& manifest) {
   const std::vector<const model::Blob*> blobs = model::StoredModel::CommonBlobs(*manifest);
-  Needed needed;
-  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, disposal, blobs));
-  POTLUCK_ASSIGN_OR_RETURN(needed.missing, MissingOf(store, blobs));
-  return needed;
+  Common common;
+  POTLUCK_ASSIGN_OR_RETURN(common.pin, PinAll(store, disposal, blobs));
+  for (const model::Blob* blob : DoubtfulOf(store, blobs)) VerifiedBytes(store, *blob);
+  POTLUCK_ASSIGN_OR_RETURN(common.missing, MissingOf(store, blobs));
+  return common;
 }
 
-void StageWeightsFetch::OnCommon(absl::StatusOr<Needed> needed) {
-  if (!needed.ok()) {
-    End(needed.status());
+void StageWeightsFetch::OnCommon(absl::StatusOr<Common> common) {
+  if (!common.ok()) {
+    End(common.status());
     return;
   }
-  common_pin_ = needed->weights.pin;
+  common_pin_ = std::move(common->pin);
   const auto go_on = [this](absl::Status status) {
     if (!status.ok()) {
       End(std::move(status));
@@ -142,11 +163,11 @@ void StageWeightsFetch::OnCommon(absl::StatusOr<Needed> needed) {
              wanted = wanted_] { return FindStage(store, disposal, manifest, wanted); },
             &StageWeightsFetch::OnStage);
   };
-  if (needed->missing.empty()) {
+  if (common->missing.empty()) {
     go_on(absl::OkStatus());
   } else {
     Fetch(
-        std::move(needed->missing), [](uint64_t) {}, go_on);
+        std::move(common->missing), [](uint64_t) {}, go_on);
   }
 }
 
@@ -166,10 +187,12 @@ absl::StatusOr<StageWeightsFetch::Needed> StageWeightsFetch::FindStage(
   if (wanted.admit) {
     POTLUCK_ASSIGN_OR_RETURN(needed.memory, model->MemoryFor(stage));
   }
-  POTLUCK_ASSIGN_OR_RETURN(const std::vector<const model::Blob*> blobs,
-                           model::BlobsOf(*manifest, needed.weights.tensors));
-  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, disposal, blobs));
-  POTLUCK_ASSIGN_OR_RETURN(needed.missing, MissingOf(store, blobs));
+  POTLUCK_ASSIGN_OR_RETURN(needed.blobs, model::BlobsOf(*manifest, needed.weights.tensors));
+  POTLUCK_ASSIGN_OR_RETURN(needed.weights.pin, PinAll(store, disposal, needed.blobs));
+  POTLUCK_ASSIGN_OR_RETURN(const std::vector<model::Blob> missing, MissingOf(store, needed.blobs));
+  for (const model::Blob& blob : missing) needed.bytes += blob.size_bytes;
+  needed.doubtful = DoubtfulOf(store, needed.blobs);
+  for (const model::Blob* blob : needed.doubtful) needed.bytes += blob->size_bytes;
   needed.weights.model = std::move(model);
   return needed;
 }
@@ -185,25 +208,50 @@ void StageWeightsFetch::OnStage(absl::StatusOr<Needed> needed) {
       return;
     }
   }
-  weights_ = std::move(needed->weights);
-  if (needed->missing.empty()) {
-    End(std::move(weights_));
+  needed_ = *std::move(needed);
+  VerifyNext();
+}
+
+// One at a time, so that others' files are read and written in between.
+void StageWeightsFetch::VerifyNext() {
+  if (needed_.doubtful.empty()) {
+    OnFiles([store = store_, manifest = manifest_,
+             blobs = needed_.blobs] { return MissingOf(store, blobs); },
+            &StageWeightsFetch::OnMissing);
     return;
   }
-  for (const model::Blob& blob : needed->missing) missing_bytes_ += blob.size_bytes;
-  Fetch(
-      std::move(needed->missing),
-      [this](uint64_t bytes) {
-        stored_bytes_ += bytes;
-        on_progress_(static_cast<double>(stored_bytes_) / static_cast<double>(missing_bytes_));
-      },
-      [this](absl::Status status) {
-        if (status.ok()) {
-          End(std::move(weights_));
-        } else {
-          End(std::move(status));
-        }
-      });
+  OnFiles([store = store_, manifest = manifest_,
+           blob = needed_.doubtful.back()] { return VerifiedBytes(store, *blob); },
+          &StageWeightsFetch::OnVerified);
+  needed_.doubtful.pop_back();
+}
+
+void StageWeightsFetch::OnVerified(uint64_t bytes) {
+  CountBytes(bytes);
+  VerifyNext();
+}
+
+void StageWeightsFetch::OnMissing(absl::StatusOr<std::vector<model::Blob>> missing) {
+  if (!missing.ok()) {
+    End(missing.status());
+  } else if (missing->empty()) {
+    End(std::move(needed_.weights));
+  } else {
+    Fetch(
+        *std::move(missing), [this](uint64_t bytes) { CountBytes(bytes); },
+        [this](absl::Status status) {
+          if (status.ok()) {
+            End(std::move(needed_.weights));
+          } else {
+            End(std::move(status));
+          }
+        });
+  }
+}
+
+void StageWeightsFetch::CountBytes(uint64_t bytes) {
+  counted_bytes_ += bytes;
+  on_progress_(static_cast<double>(counted_bytes_) / static_cast<double>(needed_.bytes));
 }
 
 }  // namespace potluck::worker

@@ -1,6 +1,7 @@
 // Gets the weights that a range of layers needs onto this machine: the manifest, what every holder
 // of the model needs, then the range's tensors; from the cache and local files where they are
-// there, from peers otherwise.
+// there, from peers otherwise. What the cache has from an earlier process is verified before it is
+// used: disks and memory cards forget.
 #pragma once
 
 #include <functional>
@@ -47,24 +48,33 @@ class StageWeightsFetch {
 
  private:
   using ManifestPtr = std::shared_ptr<const model::Manifest>;
-  // Blobs that have to come, as far as is known, pinned.
+  struct Common {
+    std::shared_ptr<const model::BlobPin> pin;
+    std::vector<model::Blob> missing;
+  };
   struct Needed {
     StageWeights weights;
-    std::vector<model::Blob> missing;
+    std::vector<const model::Blob*> blobs;     // of the manifest
+    std::vector<const model::Blob*> doubtful;  // of them: cached, not verified in this process
+    uint64_t bytes = 0;                        // to be verified or fetched
     model::StageMemory memory;
   };
 
   static absl::StatusOr<ManifestPtr> ReadManifest(const KeptManifests& manifests,
                                                   const Sha256Digest& address);
-  static absl::StatusOr<Needed> FindCommon(const model::BlobStore& store, Executor& disposal,
+  static absl::StatusOr<Common> FindCommon(const model::BlobStore& store, Executor& disposal,
                                            const ManifestPtr& manifest);
   static absl::StatusOr<Needed> FindStage(const model::BlobStore& store, Executor& disposal,
                                           const ManifestPtr& manifest, const WantedWeights& wanted);
 
   void OnManifest(absl::StatusOr<ManifestPtr> manifest);
   void FetchManifest();
-  void OnCommon(absl::StatusOr<Needed> needed);
+  void OnCommon(absl::StatusOr<Common> common);
   void OnStage(absl::StatusOr<Needed> needed);
+  void VerifyNext();
+  void OnVerified(uint64_t bytes);
+  void OnMissing(absl::StatusOr<std::vector<model::Blob>> missing);
+  void CountBytes(uint64_t bytes);
   void End(absl::StatusOr<StageWeights> result);
   WeightsFetch& fetch();
   void Fetch(std::vector<model::Blob> missing, WeightsFetch::StoredCallback on_stored,
@@ -83,8 +93,8 @@ class StageWeightsFetch {
   std::unique_ptr<WeightsFetch> fetch_;  // once something is missing
   ManifestPtr manifest_;
   std::shared_ptr<const model::BlobPin> common_pin_;
-  StageWeights weights_;
-  uint64_t stored_bytes_ = 0, missing_bytes_ = 0;
+  Needed needed_;
+  uint64_t counted_bytes_ = 0;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -208,6 +208,37 @@ TEST_F(BlobCacheTest, TrustsNoTornWrite) {
   EXPECT_TRUE(Put(*cache, content).ok());
 }
 
+TEST_F(BlobCacheTest, FindsWhatADiskHasForgotten) {
+  const std::string content = Content(2 * kChunkBytes + 5, 1);
+  const Blob blob = BlobOf(Bytes(content));
+  const BlobCacheOptions options = Options(content.size());  // room for one
+  {
+    const auto cache = Open(options);
+    EXPECT_TRUE(absl::IsNotFound(cache->Verify(blob)));
+    ASSERT_TRUE(Put(*cache, content).ok());
+    EXPECT_TRUE(cache->IsVerified(blob.id));
+  }
+  {
+    const auto cache = Open(options);
+    EXPECT_FALSE(cache->IsVerified(blob.id));
+    EXPECT_TRUE(cache->Verify(blob).ok());
+    EXPECT_TRUE(cache->IsVerified(blob.id));
+  }
+  for (const off_t at : {off_t{0}, static_cast<off_t>(content.size() - 1)}) {
+    const auto cache = Open(options);
+    const int file = open((folder_ + "/blobs/" + blob.id.ToHex()).c_str(), O_WRONLY);
+    const char other = static_cast<char>(~content[at]);
+    ASSERT_EQ(pwrite(file, &other, 1, at), 1);
+    close(file);
+    const absl::Status damaged = cache->Verify(blob);
+    EXPECT_TRUE(absl::IsDataLoss(damaged)) << damaged;
+    EXPECT_FALSE(cache->IsVerified(blob.id));
+    EXPECT_FALSE(cache->Has(blob));
+    EXPECT_TRUE(Put(*cache, content).ok());
+    EXPECT_TRUE(cache->Verify(blob).ok());
+  }
+}
+
 TEST_F(BlobCacheTest, TakesHalfOfTheDiskWhereNobodySaysHowMuch) {
   BlobCacheOptions options = Options();
   EXPECT_EQ(*Open(options)->MaxBytes(), 1u << 30);

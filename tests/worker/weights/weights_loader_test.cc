@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <map>
 #include <optional>
 #include <set>
@@ -277,14 +278,46 @@ TEST_F(WeightsLoaderTest, FetchesNothingTwice) {
   const int64_t sent = nodes_.at(wire::kCoordinator).server->sent_bytes();
   EXPECT_GT(sent, 0);
   // A new process of this machine, and nobody who could be asked.
-  const auto cache = caches_["w1"];
   loadings_.clear();
   loaders_.clear();
   faults_.unreachable = wire::kCoordinator;
   nodes_.at("w1").transport->Vanish();
-  AddWorker("w1", cache);
+  AddWorker("w1");
   ASSERT_TRUE(Load("w1", Plan(0, 1, 0, cuts_)).ok());
   EXPECT_EQ(nodes_.at(wire::kCoordinator).server->sent_bytes(), sent);
+}
+
+// A document, a matrix, and one of the model's whole: each is fetched again, and nothing else.
+TEST_F(WeightsLoaderTest, FetchesAgainWhatADiskHasForgotten) {
+  AddWorker("w1");
+  const auto& tensors = indexed_.manifest.tensors;
+  const std::vector<model::Blob> damaged = {indexed_.manifest.documents.front().blob,
+                                            tensors.front().blobs.front(),
+                                            tensors.back().blobs.front()};
+  uint64_t damaged_bytes = 0;
+  for (const model::Blob& blob : damaged) damaged_bytes += blob.size_bytes;
+  ASSERT_TRUE(Load("w1", Plan(0, 1, 0, cuts_)).ok());
+  const int64_t sent = nodes_.at(wire::kCoordinator).server->sent_bytes();
+  loadings_.clear();
+  loaders_.clear();
+  caches_.clear();
+  for (const model::Blob& blob : damaged) {
+    std::fstream file(absl::StrCat(folder_, "/w1/blobs/", blob.id.ToHex()),
+                      std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(blob.size_bytes / 2));
+    const auto byte = static_cast<char>(file.peek());
+    file.seekp(static_cast<std::streamoff>(blob.size_bytes / 2));
+    file.put(static_cast<char>(~byte));
+    ASSERT_TRUE(file.flush());
+  }
+  nodes_.at("w1").transport->Vanish();
+  AddWorker("w1");
+  ASSERT_TRUE(Load("w1", Plan(0, 1, 0, cuts_)).ok());
+  EXPECT_EQ(nodes_.at(wire::kCoordinator).server->sent_bytes() - sent,
+            static_cast<int64_t>(damaged_bytes));
+  for (const model::Blob& blob : damaged) EXPECT_TRUE(caches_["w1"]->Verify(blob).ok());
+  ASSERT_FALSE(progress_["w1"].empty());
+  EXPECT_LE(progress_["w1"].back(), 1);
 }
 
 TEST_F(WeightsLoaderTest, FetchesFromAWorkerToo) {
