@@ -48,7 +48,7 @@ absl::StatusOr<coordinator::ClusterState> ReadState(const StateFolder& folder) {
       ReadFile(folder.path() + "/" + kStateName, kMostStateBytes);
   if (absl::IsNotFound(text.status())) return coordinator::ClusterState{};
   POTLUCK_RETURN_IF_ERROR(text.status());
-  auto state = coordinator::ParseClusterState(*text);
+  auto state = coordinator::ParseClusterState(*text, absl::Now());
   if (!state.ok()) {
     return absl::DataLossError(absl::StrCat(folder.path(), "/", kStateName, " is damaged (",
                                             state.status().message(),
@@ -94,7 +94,8 @@ class CoordinatorProcess::Impl {
     POTLUCK_ASSIGN_OR_RETURN(state_, ReadState(folder_));
     // Where the file was removed, workers may still hold stages of a later term than it would say.
     state_.term = std::max(state_.term + 1, absl::ToUnixSeconds(absl::Now()));
-    POTLUCK_RETURN_IF_ERROR(WriteFileAtomically(StatePath(), coordinator::ToJson(state_)));
+    POTLUCK_RETURN_IF_ERROR(
+        WriteFileAtomically(StatePath(), coordinator::ToJson(state_, absl::Now())));
     POTLUCK_ASSIGN_OR_RETURN(wire::ClusterAuthority authority,
                              wire::ClusterAuthority::OpenOrCreate(folder_.path(), absl::Now()));
     authority_.emplace(std::move(authority));
@@ -122,8 +123,9 @@ class CoordinatorProcess::Impl {
         if (asked.context_length == 0) asked.context_length = kept.request.context_length;
       }
       if (asked.context_length == 0) previous.clear();
+      const std::string name = asked.model;
       api_->Load(std::move(asked), std::move(previous),
-                 [this, loaded, name = asked.model](const absl::Status& status) {
+                 [this, loaded, name](const absl::Status& status) {
                    if (status.ok()) Opened(name);
                    loaded->set_value(status);
                  });
@@ -226,6 +228,7 @@ class CoordinatorProcess::Impl {
                                         .term = state_.term,
                                         .cluster = options_.cluster,
                                         .host = worker::HostIdentity(),
+                                        .known_workers = state_.workers,
                                         .wait_for_workers = options_.wait_for_workers},
         logic_, planner_, *weights_);
     library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, opening_, logic_);
@@ -263,15 +266,18 @@ class CoordinatorProcess::Impl {
   }
 
   void Opened(const std::string& model) {
-    std::erase_if(unopened_, [&](const auto& kept) { return kept.request.model == model; });
+    const auto kept =
+        std::ranges::find(unopened_, model, [](const auto& entry) { return entry.request.model; });
+    if (kept != unopened_.end()) unopened_.erase(kept);
     OnChanged();
   }
 
   void OnChanged() {
-    coordinator::ClusterState now{.term = state_.term, .instances = unopened_};
+    coordinator::ClusterState now{
+        .term = state_.term, .instances = unopened_, .workers = coordinator_->membership().Known()};
     for (coordinator::HttpApi::Loaded& loaded : api_->loaded())
       now.instances.push_back({std::move(loaded.request), std::move(loaded.placements)});
-    const std::string text = coordinator::ToJson(now);
+    const std::string text = coordinator::ToJson(now, absl::Now());
     if (std::exchange(written_, text) != text) {
       files_.Post([this, text] {
         const absl::Status status = WriteFileAtomically(StatePath(), text);

@@ -34,7 +34,8 @@ Coordinator::Coordinator(CoordinatorOptions options, Executor& executor, Executo
       executor_(executor),
       planner_(planner),
       weights_(weights),
-      membership_({options_.version, options_.term, options_.cluster}, executor, *this),
+      membership_({options_.version, options_.term, options_.cluster, options_.known_workers},
+                  executor, *this),
       planning_(executor) {}
 
 Coordinator::~Coordinator() = default;
@@ -166,14 +167,6 @@ absl::Status Coordinator::TroubleOf(model::InstanceId instance) const {
   const Hosted* hosted = Find(instance);
   if (hosted == nullptr) return absl::NotFoundError("there is no such instance");
   return hosted->instance.serving() ? absl::OkStatus() : hosted->trouble;
-}
-
-absl::Status Coordinator::SetDrained(const wire::WorkerId& worker, bool drained) {
-  return membership_.SetDrained(worker, drained);
-}
-
-absl::Status Coordinator::SetPaused(const wire::WorkerId& worker, bool paused) {
-  return membership_.SetPaused(worker, paused);
 }
 
 // --- What members say ----------------------------------------------------------------------------

@@ -28,9 +28,10 @@ namespace potluck::coordinator {
 
 struct CoordinatorOptions {
   wire::Version version;
-  int64_t term = 0;     // higher than in any earlier life of this cluster
-  std::string cluster;  // its name
-  std::string host;     // this machine, as WorkerHello::host has it
+  int64_t term = 0;                        // higher than in any earlier life of this cluster
+  std::string cluster;                     // its name
+  std::string host;                        // this machine, as WorkerHello::host has it
+  std::vector<KnownWorker> known_workers;  // from an earlier life
   // How long a first plan waits for workers that its split names, and running requests for a
   // cluster that can hold their model again.
   absl::Duration wait_for_workers = absl::Seconds(60);
@@ -85,9 +86,8 @@ class Coordinator final : public wire::LinkAcceptor,
   void Stop(const RequestId& request);
   void SetReaderPaused(const RequestId& request, bool paused);
 
-  absl::Status SetDrained(const wire::WorkerId& worker, bool drained);
-  absl::Status SetPaused(const wire::WorkerId& worker, bool paused);
-
+  // For people's wishes.
+  Membership& membership() { return membership_; }
   const Membership& membership() const { return membership_; }
   const Counters& counters() const { return counters_; }
   const CoordinatorOptions& options() const { return options_; }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,6 +24,17 @@ enum class MemberState : uint8_t {
   kLeft,     // went in good order; may come back
 };
 std::string_view ToString(MemberState state);  // "joining", "ready", ...
+
+// What is remembered of a worker from one life of the coordinator to the next.
+struct KnownWorker {
+  wire::WorkerId worker;
+  std::string name;
+  bool drained = false, paused = false;  // a person's wishes
+  bool left = false;
+  absl::Duration silent_for;  // since it was last heard of
+
+  bool operator==(const KnownWorker&) const = default;
+};
 
 struct LinkQuality {
   bool reachable = true;

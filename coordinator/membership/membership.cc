@@ -64,13 +64,36 @@ class Membership::PeerLink final : public wire::LinkHandler {
 };
 
 Membership::Membership(Options options, Executor& executor, MembershipEvents& events)
-    : options_(std::move(options)), executor_(executor), events_(events) {}
+    : options_(std::move(options)), executor_(executor), events_(events) {
+  for (const KnownWorker& known : options_.known) {
+    Member& member = members_[known.worker];
+    member.hello.worker = known.worker;
+    member.hello.name = known.name;
+    member.heard_at = now() - known.silent_for;
+    member.drained = known.drained;
+    member.paused = known.paused;
+    member.left = known.left;
+  }
+}
 
 Membership::~Membership() = default;
 
 wire::LinkHandler& Membership::Accept(wire::LinkKind kind, std::unique_ptr<wire::Link> link) {
   strangers_.push_back(std::make_shared<PeerLink>(*this, kind, std::move(link)));
   return *strangers_.back();
+}
+
+std::vector<KnownWorker> Membership::Known() const {
+  std::vector<KnownWorker> known;
+  for (const auto& [id, member] : members_) {
+    known.push_back({.worker = id,
+                     .name = member.hello.name,
+                     .drained = member.drained,
+                     .paused = member.paused,
+                     .left = member.left,
+                     .silent_for = now() - member.heard_at});
+  }
+  return known;
 }
 
 const Member* Membership::Find(const wire::WorkerId& worker) const {
@@ -116,24 +139,34 @@ bool Membership::SendData(const wire::WorkerId& worker, wire::Message message) {
   return true;
 }
 
-absl::Status Membership::SetDrained(const wire::WorkerId& worker, bool drained) {
+absl::StatusOr<Member*> Membership::FindToChange(const wire::WorkerId& worker) {
   const auto found = members_.find(worker);
-  if (found == members_.end())
-    return absl::NotFoundError(absl::StrCat("there is no worker ", worker));
-  found->second.drained = drained;
+  if (found != members_.end()) return &found->second;
+  return absl::NotFoundError(absl::StrCat("there is no worker ", worker));
+}
+
+absl::Status Membership::Drain(const wire::WorkerId& worker) {
+  POTLUCK_ASSIGN_OR_RETURN(Member* const member, FindToChange(worker));
+  member->drained = true;
   events_.OnMembersChanged();
   return absl::OkStatus();
 }
 
-absl::Status Membership::SetPaused(const wire::WorkerId& worker, bool paused) {
-  const auto found = members_.find(worker);
-  if (found == members_.end())
-    return absl::NotFoundError(absl::StrCat("there is no worker ", worker));
-  if (!paused && !found->second.paused && found->second.owner_paused) {
+absl::Status Membership::Pause(const wire::WorkerId& worker) {
+  POTLUCK_ASSIGN_OR_RETURN(Member* const member, FindToChange(worker));
+  member->paused = true;
+  events_.OnMembersChanged();
+  return absl::OkStatus();
+}
+
+absl::Status Membership::Resume(const wire::WorkerId& worker) {
+  POTLUCK_ASSIGN_OR_RETURN(Member* const member, FindToChange(worker));
+  if (!member->paused && member->owner_paused) {
     return absl::FailedPreconditionError(
         "its owner has paused it: only `potluck resume` on that machine takes it back");
   }
-  found->second.paused = paused;
+  member->paused = member->drained = false;
+  member->rests_until = absl::ZeroDuration();
   events_.OnMembersChanged();
   return absl::OkStatus();
 }

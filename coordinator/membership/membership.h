@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/executor.h"
 #include "coordinator/membership/member.h"
@@ -53,6 +54,7 @@ class Membership {
     wire::Version version;
     int64_t term = 0;
     std::string cluster;
+    std::vector<KnownWorker> known;  // from an earlier life
   };
 
   // `executor` and `events` must outlive the object.
@@ -63,6 +65,7 @@ class Membership {
   wire::LinkHandler& Accept(wire::LinkKind kind, std::unique_ptr<wire::Link> link);
 
   const std::map<wire::WorkerId, Member>& members() const { return members_; }
+  std::vector<KnownWorker> Known() const;
   const Member* Find(const wire::WorkerId& worker) const;
   MemberState StateOf(const wire::WorkerId& worker) const;  // kLost where it is unknown
   wire::Peer PeerOf(const wire::WorkerId& worker) const;
@@ -73,9 +76,11 @@ class Membership {
   bool SendControl(const wire::WorkerId& worker, wire::Message message);
   bool SendData(const wire::WorkerId& worker, wire::Message message);
 
-  // A person's wish to move its layers away, or to use it again.
-  absl::Status SetDrained(const wire::WorkerId& worker, bool drained);
-  absl::Status SetPaused(const wire::WorkerId& worker, bool paused);
+  // A person's wishes: to move its layers away, to give its owner the machine, to use it again,
+  // also where it rests. NotFound where nobody knows the worker.
+  absl::Status Drain(const wire::WorkerId& worker);
+  absl::Status Pause(const wire::WorkerId& worker);
+  absl::Status Resume(const wire::WorkerId& worker);
   // A worker that wants to leave holds nothing any more.
   void LetLeave(const wire::WorkerId& worker);
   // It answers heartbeats and nothing else: its links are closed, as if they had broken.
@@ -91,6 +96,7 @@ class Membership {
     std::vector<wire::WorkerId> unmeasured;  // the links still to be measured, in order
   };
 
+  absl::StatusOr<Member*> FindToChange(const wire::WorkerId& worker);
   absl::Status OnMessage(PeerLink& link, wire::Message message);
   absl::Status Greet(PeerLink& link, wire::Message message);
   absl::Status OnHello(PeerLink& link, wire::WorkerHello hello);

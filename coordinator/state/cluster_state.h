@@ -1,5 +1,6 @@
-// What a coordinator has to know again after a restart: how often it has started, what is loaded,
-// and where that ran. A JSON document in its state folder.
+// What a coordinator has to know again after a restart: how often it has started, what is loaded
+// and where that ran, which workers it knows and what people want of them. A JSON document in its
+// state folder.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "coordinator/api/http/load_request.h"
+#include "coordinator/membership/member.h"
 #include "partition/plan.h"
 
 namespace potluck::coordinator {
@@ -21,10 +24,16 @@ struct KeptInstance {
 struct ClusterState {
   int64_t term = 0;  // of the last start
   std::vector<KeptInstance> instances;
+  std::vector<KnownWorker> workers;
 };
 
-std::string ToJson(const ClusterState& state);
-// InvalidArgument for a text that ToJson does not write.
-absl::StatusOr<ClusterState> ParseClusterState(std::string_view text);
+// A worker that was not seen for so long is forgotten.
+inline constexpr absl::Duration kWorkerMemory = absl::Hours(24 * 30);
+
+// Says to the day when a worker was last seen, so that the text does not change all the time.
+std::string ToJson(const ClusterState& state, absl::Time now);
+// InvalidArgument for a text that ToJson does not write. One without workers, of an older version,
+// is fine.
+absl::StatusOr<ClusterState> ParseClusterState(std::string_view text, absl::Time now);
 
 }  // namespace potluck::coordinator

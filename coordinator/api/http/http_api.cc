@@ -154,9 +154,10 @@ void HttpApi::Think(HttpExchange& exchange, Executor::Task task) {
 void HttpApi::Models(std::shared_ptr<HttpExchange> exchange) {
   ordered_json data = ordered_json::array();
   for (const auto& [id, served] : served_) {
-    const auto same = [&](const ordered_json& model) { return model["id"] == served.model->name; };
-    if (std::ranges::any_of(data, same)) continue;
-    data.push_back({{"id", served.model->name},
+    const std::string& name = served.model->name;
+    if (std::ranges::any_of(data, [&](const ordered_json& model) { return model["id"] == name; }))
+      continue;
+    data.push_back({{"id", name},
                     {"object", "model"},
                     {"created", served.loaded_at},
                     {"owned_by", "potluck"},
@@ -391,6 +392,9 @@ void HttpApi::UnloadModel(std::shared_ptr<HttpExchange> exchange) {
   const auto request = ParseLoadRequest(exchange->request().body);
   if (!request.ok()) return RespondError(*exchange, request.status());
   auto served = ModelNamed(request->model);
+  for (const auto& [id, other] : served_) {
+    if (request->model == absl::StrCat(id) || request->model == other.request.model) served = other;
+  }
   if (!served.ok()) return RespondError(*exchange, served.status());
   served_.erase(served->instance);
   AnswerDone(*exchange, coordinator_.Unload(served->instance));
@@ -402,11 +406,12 @@ absl::StatusOr<wire::WorkerId> HttpApi::WorkerNamed(const HttpRequest& request) 
   if (worker == nullptr || !worker->is_string())
     return absl::InvalidArgumentError("worker must be a worker's id or name");
   const auto wanted = worker->get<std::string>();
-  std::vector<wire::WorkerId> found;
+  std::vector<wire::WorkerId> here, gone;  // who is here is meant, rather than who has gone
   for (const auto& [id, member] : coordinator_.membership().members()) {
     if (id == wanted) return id;
-    if (member.hello.name == wanted) found.push_back(id);
+    if (member.hello.name == wanted) (member.connected() ? here : gone).push_back(id);
   }
+  const std::vector<wire::WorkerId>& found = here.empty() ? gone : here;
   if (found.size() == 1) return found.front();
   return found.empty() ? absl::NotFoundError(absl::StrCat("there is no worker ", Printable(wanted),
                                                           "; see `potluck status`"))
@@ -416,21 +421,21 @@ absl::StatusOr<wire::WorkerId> HttpApi::WorkerNamed(const HttpRequest& request) 
 }
 
 void HttpApi::Drain(std::shared_ptr<HttpExchange> exchange) {
-  const auto worker = WorkerNamed(exchange->request());
-  AnswerDone(*exchange, worker.ok() ? coordinator_.SetDrained(*worker, true) : worker.status());
+  ChangeWorker(*exchange, &Membership::Drain);
 }
 
 void HttpApi::Pause(std::shared_ptr<HttpExchange> exchange) {
-  const auto worker = WorkerNamed(exchange->request());
-  AnswerDone(*exchange, worker.ok() ? coordinator_.SetPaused(*worker, true) : worker.status());
+  ChangeWorker(*exchange, &Membership::Pause);
 }
 
 void HttpApi::Resume(std::shared_ptr<HttpExchange> exchange) {
-  const auto worker = WorkerNamed(exchange->request());
-  absl::Status status = worker.status();
-  if (worker.ok()) status = coordinator_.SetPaused(*worker, false);
-  if (status.ok()) status = coordinator_.SetDrained(*worker, false);
-  AnswerDone(*exchange, status);
+  ChangeWorker(*exchange, &Membership::Resume);
+}
+
+void HttpApi::ChangeWorker(HttpExchange& exchange,
+                           absl::Status (Membership::*wish)(const wire::WorkerId&)) {
+  const auto worker = WorkerNamed(exchange.request());
+  AnswerDone(exchange, worker.ok() ? (coordinator_.membership().*wish)(*worker) : worker.status());
 }
 
 void HttpApi::TellJoinLine(std::shared_ptr<HttpExchange> exchange) {

@@ -7,7 +7,7 @@
 //   GET  /v1/models
 //   POST /v1/completions, /v1/chat/completions      completion_request.h
 //   POST /cluster/load                              load_request.h
-//   POST /cluster/unload                            {"model"}
+//   POST /cluster/unload                            {"model"}: a name, a path or an instance's id
 //   POST /cluster/drain, /cluster/pause, /cluster/resume   {"worker"}: an id or a name
 //   GET  /cluster/join-code                         {"join_line"}: what other machines join with
 //   POST /cluster/join-code                         likewise, with a new code: former ones end
@@ -124,6 +124,8 @@ class HttpApi {
   // On the thread for thinking, unless too much waits for it.
   void Think(HttpExchange& exchange, Executor::Task task);
   void TellIfAllEnded();
+  void ChangeWorker(HttpExchange& exchange,
+                    absl::Status (Membership::*wish)(const wire::WorkerId&));
   void AnswerDone(HttpExchange& exchange, const absl::Status& status);
   void AnswerJoinLine(HttpExchange& exchange, bool replace);
 

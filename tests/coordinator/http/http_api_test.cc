@@ -142,6 +142,27 @@ TEST_F(HttpApiTest, AModelWasCreatedWhenItWasLoaded) {
   EXPECT_EQ(models["data"][0]["created"], 1000);
 }
 
+TEST_F(HttpApiTest, AModelIsUnloadedByNamePathOrId) {
+  Start("", "");
+  for (int i = 0; i < 3; ++i) LoadDemo();
+  ASSERT_EQ(api_->loaded().size(), 3u);
+  const auto ids = [&] {
+    std::vector<int> left;
+    for (const Instance* instance : coordinator_.instances())
+      left.push_back(static_cast<int>(instance->model().id));
+    return left;
+  };
+  ASSERT_THAT(ids(), testing::ElementsAre(1, 2, 3));
+  EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": "2"})")->status, 200);
+  EXPECT_THAT(ids(), testing::ElementsAre(1, 3));
+  EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": "2"})")->status, 404);
+  const std::string path = api_->loaded().front().request.model;
+  EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": ")" + path + "\"}")->status, 200);
+  EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": "potluck-demo-1m-q8_0"})")->status, 200);
+  EXPECT_THAT(ids(), testing::IsEmpty());
+  EXPECT_TRUE(api_->loaded().empty());
+}
+
 TEST_F(HttpApiTest, TheJoinCodeIsToldAndReplaced) {
   Start("", "");
   EXPECT_EQ(nlohmann::json::parse(Ask("GET", "/cluster/join-code")->body)["join_line"],

@@ -92,7 +92,7 @@ class MembershipTest : public ::testing::Test, private wire::LinkAcceptor {
   // From its last heartbeat, which has just come.
   void ExpectSilence(const wire::WorkerId& id, absl::Duration suspect, absl::Duration lost) {
     const absl::Duration instant = absl::Milliseconds(1);
-    const Member& member = *membership_.Find(id);
+    const Member& member = *membership_->Find(id);
     ASSERT_TRUE(member.connected());
     time_.RunFor(suspect - instant);
     EXPECT_FALSE(member.suspect);
@@ -111,12 +111,13 @@ class MembershipTest : public ::testing::Test, private wire::LinkAcceptor {
   const std::unique_ptr<wire::MemoryTransport> transport_ =
       network_.AddNode(wire::kCoordinator, {"home:1"}, *executor_);
   Events events_;
-  Membership membership_{
-      {.version = wire::OurVersion("test"), .term = 1, .cluster = "test"}, *executor_, events_};
+  std::unique_ptr<Membership> membership_ = std::make_unique<Membership>(
+      Membership::Options{.version = wire::OurVersion("test"), .term = 1, .cluster = "test"},
+      *executor_, events_);
 
  private:
   wire::LinkHandler& OnLink(wire::LinkKind kind, std::unique_ptr<wire::Link> link) override {
-    return membership_.Accept(kind, std::move(link));
+    return membership_->Accept(kind, std::move(link));
   }
 };
 
@@ -136,7 +137,7 @@ TEST_F(MembershipTest, ALinkThatHasSaidHelloStays) {
   Beat(worker, 60, Membership::kHeartbeatInterval);
   EXPECT_TRUE(worker.control->closed.ok()) << worker.control->closed;
   EXPECT_TRUE(worker.data->closed.ok()) << worker.data->closed;
-  EXPECT_TRUE(membership_.Find("w")->connected());
+  EXPECT_TRUE(membership_->Find("w")->connected());
 }
 
 // A link that is even keeps the times of the design, to the millisecond.
@@ -149,7 +150,7 @@ TEST_F(MembershipTest, SilenceMakesSuspectAndThenLost) {
 TEST_F(MembershipTest, ALinkThatPausesIsGivenMoreTime) {
   const Worker worker = Join("w");
   Beat(worker, 1, absl::Milliseconds(2400));
-  EXPECT_EQ(membership_.Find("w")->patience.suspect_after(), absl::Seconds(2)) << "once is none";
+  EXPECT_EQ(membership_->Find("w")->patience.suspect_after(), absl::Seconds(2)) << "once is none";
   Beat(worker, 10, Membership::kHeartbeatInterval);
   Beat(worker, 1, absl::Milliseconds(2400));
   Beat(worker, 10, Membership::kHeartbeatInterval);
@@ -173,21 +174,65 @@ TEST_F(MembershipTest, ALinkThatHasPausedForTooLongIsGivenMoreTimeWhenItIsBack) 
   hello.process = 2;
   other.control->link->Send(hello);
   time_.RunFor(absl::ZeroDuration());
-  EXPECT_EQ(membership_.Find("w")->patience.suspect_after(), absl::Seconds(2));
+  EXPECT_EQ(membership_->Find("w")->patience.suspect_after(), absl::Seconds(2));
+}
+
+TEST_F(MembershipTest, RemembersWhomItKnewAndWhatPeopleWantOfThem) {
+  const std::vector<KnownWorker> known = {
+      {.worker = "a", .name = "attic", .drained = true, .silent_for = absl::Hours(2)},
+      {.worker = "b", .name = "desk", .paused = true, .left = true, .silent_for = absl::Hours(1)}};
+  membership_ = std::make_unique<Membership>(
+      Membership::Options{wire::OurVersion("test"), 2, "test", known}, *executor_, events_);
+  EXPECT_EQ(membership_->Known(), known);
+  EXPECT_EQ(membership_->StateOf("a"), MemberState::kLost);
+  EXPECT_EQ(membership_->StateOf("b"), MemberState::kLeft);
+  EXPECT_EQ(membership_->PeerOf("b").name, "desk");
+  const Worker a = Join("a"), b = Join("b");
+  EXPECT_EQ(membership_->StateOf("a"), MemberState::kLeaving);
+  EXPECT_EQ(membership_->StateOf("b"), MemberState::kPaused);
+  EXPECT_TRUE(membership_->Resume("a").ok());
+  EXPECT_TRUE(membership_->Resume("b").ok());
+  EXPECT_TRUE(absl::IsNotFound(membership_->Resume("c")));
+  for (const KnownWorker& worker : membership_->Known()) {
+    EXPECT_FALSE(worker.drained || worker.paused || worker.left) << worker.worker;
+    EXPECT_EQ(worker.silent_for, absl::ZeroDuration());
+  }
+}
+
+TEST_F(MembershipTest, WhatItsOwnerPausedOnlyTheOwnerResumes) {
+  const Worker worker = Join("w");
+  worker.control->link->Send(wire::Pausing{.paused = true});
+  time_.RunFor(absl::ZeroDuration());
+  EXPECT_EQ(membership_->StateOf("w"), MemberState::kPaused);
+  EXPECT_TRUE(absl::IsFailedPrecondition(membership_->Resume("w")));
+  EXPECT_TRUE(membership_->Pause("w").ok());
+  EXPECT_TRUE(membership_->Resume("w").ok());  // the person's own wish ends, the owner's stays
+  EXPECT_EQ(membership_->StateOf("w"), MemberState::kPaused);
+  worker.control->link->Send(wire::Pausing{.paused = false});
+  time_.RunFor(absl::ZeroDuration());
+  EXPECT_EQ(membership_->StateOf("w"), MemberState::kJoining);
+}
+
+TEST_F(MembershipTest, WhoIsLostTooOftenRestsUntilAPersonResumesIt) {
+  for (int i = 0; i < Membership::kMostLosses; ++i) Join("w").control.reset();
+  const Worker worker = Join("w");
+  EXPECT_EQ(membership_->StateOf("w"), MemberState::kResting);
+  EXPECT_TRUE(membership_->Resume("w").ok());
+  EXPECT_EQ(membership_->StateOf("w"), MemberState::kJoining);
 }
 
 TEST_F(MembershipTest, WhenFullItForgetsWhoHasBeenGoneLongest) {
   std::vector<Worker> workers;
   for (size_t i = 0; i < Membership::kMostMembers; ++i) {
     workers.push_back(Join(absl::StrCat("w", i)));
-    ASSERT_TRUE(membership_.Find(absl::StrCat("w", i))->connected());
+    ASSERT_TRUE(membership_->Find(absl::StrCat("w", i))->connected());
   }
   const auto refusal = [&] {
     const Worker late = Join("late");
     return late.control->closed.code();
   };
   EXPECT_EQ(refusal(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(membership_.Find("late"), nullptr);
+  EXPECT_EQ(membership_->Find("late"), nullptr);
   for (const size_t gone : {7, 3}) {  // w7 first
     time_.RunFor(absl::Milliseconds(100));
     workers[gone].control->link->Send(wire::Heartbeat{});
@@ -196,10 +241,10 @@ TEST_F(MembershipTest, WhenFullItForgetsWhoHasBeenGoneLongest) {
     time_.RunFor(absl::ZeroDuration());
   }
   const Worker next = Join("next");
-  EXPECT_TRUE(membership_.Find("next")->connected());
-  EXPECT_EQ(membership_.Find("w7"), nullptr);
-  EXPECT_NE(membership_.Find("w3"), nullptr);
-  EXPECT_EQ(membership_.members().size(), Membership::kMostMembers);
+  EXPECT_TRUE(membership_->Find("next")->connected());
+  EXPECT_EQ(membership_->Find("w7"), nullptr);
+  EXPECT_NE(membership_->Find("w3"), nullptr);
+  EXPECT_EQ(membership_->members().size(), Membership::kMostMembers);
 }
 
 }  // namespace
