@@ -45,7 +45,8 @@ void PrintInstance(const ordered_json& instance) {
       instance.contains("loaded")
           ? absl::StrFormat(" (%d%% loaded)", static_cast<int>(100 * Number(instance, "loaded")))
           : "";
-  absl::PrintF("\n%s: %s%s\n", Text(instance, "model"), Text(instance, "state"), loaded);
+  absl::PrintF("\n%s (instance %d): %s%s\n", Text(instance, "model"), Amount(instance, "id"),
+               Text(instance, "state"), loaded);
   if (const std::string trouble = Text(instance, "trouble"); !trouble.empty())
     absl::PrintF("  %s\n", trouble);
   for (const ordered_json& stage : List(instance, "stages")) {
@@ -61,9 +62,10 @@ void PrintInstance(const ordered_json& instance) {
   if (const double speed = Number(prediction, "decode_tokens_per_second"); speed > 0)
     absl::PrintF("  expected %s tokens/s for one stream\n", partition::Digits(speed));
   const ordered_json& requests = Part(instance, "requests");
-  absl::PrintF("  requests: %d running, %d waiting; %d tokens generated\n",
+  absl::PrintF("  requests: %d running, %d waiting; %d tokens generated, %s tokens/s now\n",
                Amount(requests, "running"), Amount(requests, "waiting"),
-               Amount(instance, "generated_tokens"));
+               Amount(instance, "generated_tokens"),
+               partition::Digits(Number(instance, "tokens_per_second")));
   if (const std::string survival = Survival(instance); !survival.empty())
     absl::PrintF("  survives %s\n", survival);
   for (const ordered_json& left_out : List(instance, "left_out"))
@@ -81,8 +83,12 @@ std::string LinkTo(const ordered_json& worker, std::string_view peer) {
 
 void PrintWorkers(const ordered_json& workers) {
   absl::PrintF("%-20s %-9s %-10s %22s %12s  %s\n", "worker", "state", "device", "memory free",
-               "disk free", "link to the coordinator");
+               "disk room", "link to the coordinator");
   for (const ordered_json& worker : workers) {
+    if (List(worker, "devices").empty()) {  // not here since the coordinator's start
+      absl::PrintF("%-20s %s\n", Text(worker, "name"), Text(worker, "state"));
+      continue;
+    }
     bool first = true;
     for (const ordered_json& device : List(worker, "devices")) {
       absl::PrintF("%-20s %-9s %-10s %22s %12s  %s\n", first ? Text(worker, "name") : "",
@@ -93,6 +99,12 @@ void PrintWorkers(const ordered_json& workers) {
                    first ? LinkTo(worker, "coordinator") : "");
       first = false;
     }
+  }
+  for (const ordered_json& worker : workers) {
+    if (Text(worker, "state") != "resting") continue;
+    absl::PrintF(
+        "%s rests for another %d s, for it was lost too often; `potluck resume %s` uses it now\n",
+        Text(worker, "name"), Amount(worker, "rests_for_seconds"), Text(worker, "name"));
   }
 }
 

@@ -96,8 +96,7 @@ class WorkerProcess::Impl {
   Impl(WorkerProcessOptions options, std::shared_ptr<model::BlobCache> cache)
       : options_(std::move(options)),
         store_(std::move(cache), options_.local_files),
-        claims_(options_.memory_limit_bytes),
-        watch_(options_.cache_folder) {}
+        claims_(options_.memory_limit_bytes) {}
 
   ~Impl() {
     logic_.RunAndWait([this] {
@@ -192,8 +191,7 @@ class WorkerProcess::Impl {
                      .name = options_.name.empty() ? HostName() : options_.name,
                      .process = uint64_t{random()} << 32 | random(),
                      .host = worker::HostIdentity(),
-                     .devices = std::move(profiles),
-                     .disk_free_bytes = worker::FreeDiskBytes(options_.cache_folder)};
+                     .devices = std::move(profiles)};
     if (own_addresses_) options.addresses = [this] { return own_addresses_->Now(); };
     options.coordinator_addresses = options_.coordinator;
     options.drain_timeout = options_.drain_timeout;
@@ -202,9 +200,7 @@ class WorkerProcess::Impl {
       std::vector<int64_t> held;
       for (const std::string& device : options_.devices) held.push_back(claims_.HeldBytes(device));
       worker::MachineState state = watch_.Read(held);
-      const auto most = store_.cache()->MaxBytes();
-      if (most.ok() && *most < static_cast<uint64_t>(state.disk_free_bytes))
-        state.disk_free_bytes = static_cast<int64_t>(*most);
+      state.disk_free_bytes = DiskForWeights();
       return state;
     };
     worker_ = std::make_unique<worker::Worker>(std::move(options), std::move(events), logic_,
@@ -222,6 +218,15 @@ class WorkerProcess::Impl {
             .renewed = [this](const wire::TlsIdentity& renewed) { Use(renewed); }},
         logic_, renewing_);
     return absl::OkStatus();
+  }
+
+  // By the cache's limit, and by what stays free on the disk in any case.
+  int64_t DiskForWeights() const {
+    const int64_t free_bytes = worker::FreeDiskBytes(options_.cache_folder) -
+                               static_cast<int64_t>(model::kDefaultMinFreeBytes);
+    const absl::StatusOr<uint64_t> most = store_.cache()->MaxBytes();
+    const auto limit = static_cast<int64_t>(most.value_or(0));
+    return std::clamp<int64_t>(free_bytes, 0, limit);
   }
 
   void Use(const wire::TlsIdentity& identity) {

@@ -83,7 +83,7 @@ struct WorkerHello {
   std::string host;                    // the same for all workers of one machine
   std::vector<std::string> addresses;  // "HOST:PORT" where other workers may dial it
   std::vector<DeviceProfile> devices;
-  int64_t disk_free_bytes = 0;
+  int64_t disk_free_bytes = 0;  // that fetched weights may take
 };
 
 // Answered by a Ping of its number (echo false): a coordinator that falls silent is dialled again.

@@ -32,7 +32,7 @@ struct MachineState {
   double load = 0, own_load = 0;           // 0..1, of others and of this worker
   std::vector<int64_t> free_memory_bytes;  // by device, as in the hello
   std::vector<int64_t> held_memory_bytes;  // likewise, by stages of this worker
-  int64_t disk_free_bytes = 0;
+  int64_t disk_free_bytes = 0;             // for weights
 };
 
 struct WorkerOptions {

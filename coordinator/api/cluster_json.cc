@@ -27,7 +27,8 @@ ordered_json StagesJson(const Pipeline& pipeline, const Membership& membership) 
   return stages;
 }
 
-ordered_json InstanceJson(const Coordinator& coordinator, const Instance& instance) {
+ordered_json InstanceJson(const Coordinator& coordinator, const Instance& instance,
+                          absl::Duration now) {
   const InstanceScheduler& scheduler = instance.scheduler();
   ordered_json json = {{"id", instance.model().id},
                        {"model", instance.model().name},
@@ -53,6 +54,7 @@ ordered_json InstanceJson(const Coordinator& coordinator, const Instance& instan
   json["requests"] = {{"running", scheduler.num_active()}, {"waiting", scheduler.num_waiting()}};
   json["kv_blocks"] = {{"free", scheduler.num_free_blocks()}, {"all", scheduler.num_blocks()}};
   json["generated_tokens"] = scheduler.counters().generated_tokens;
+  json["tokens_per_second"] = scheduler.tokens_per_second(now);
   return json;
 }
 
@@ -79,18 +81,23 @@ ordered_json WorkerJson(const Member& member, absl::Duration now) {
     }
     links.push_back(std::move(json));
   }
-  return {{"id", member.hello.worker},
-          {"name", member.hello.name},
-          {"state", ToString(member.state(now))},
-          {"host", member.hello.host},
-          {"version", member.hello.version.build},
-          {"addresses", member.hello.addresses},
-          {"disk_free_bytes", member.heartbeat.number > 0 ? member.heartbeat.disk_free_bytes
-                                                          : member.hello.disk_free_bytes},
-          {"load", member.heartbeat.load},
-          {"own_load", member.heartbeat.own_load},
-          {"devices", std::move(devices)},
-          {"links", std::move(links)}};
+  const MemberState state = member.state(now);
+  ordered_json json = {
+      {"id", member.hello.worker},
+      {"name", member.hello.name},
+      {"state", ToString(state)},
+      {"host", member.hello.host},
+      {"version", member.hello.version.build},
+      {"addresses", member.hello.addresses},
+      {"disk_free_bytes", member.heartbeat.number > 0 ? member.heartbeat.disk_free_bytes
+                                                      : member.hello.disk_free_bytes},
+      {"load", member.heartbeat.load},
+      {"own_load", member.heartbeat.own_load},
+      {"devices", std::move(devices)},
+      {"links", std::move(links)}};
+  if (state == MemberState::kResting)
+    json["rests_for_seconds"] = absl::ToInt64Seconds(member.rests_until - now);
+  return json;
 }
 
 }  // namespace
@@ -105,7 +112,7 @@ ordered_json ClusterJson(const Coordinator& coordinator, absl::Duration now) {
   int64_t resumed = 0;
   ordered_json instances = ordered_json::array();
   for (const Instance* instance : coordinator.instances()) {
-    instances.push_back(InstanceJson(coordinator, *instance));
+    instances.push_back(InstanceJson(coordinator, *instance, now));
     resumed += instance->scheduler().counters().requests_resumed;
   }
   ordered_json workers = ordered_json::array();

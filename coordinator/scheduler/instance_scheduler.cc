@@ -137,6 +137,7 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
         std::min(timing.computing_seconds, absl::ToDoubleSeconds(now - step.composed_at));
   }
   if (!step.partial) pace_.Measured(step.decode_tokens, step.prefill_tokens, result.timings);
+  const int64_t tokens_before = counters_.generated_tokens;
   for (size_t i = 0; i < result.tokens.size(); ++i) {
     wire::TokenResult& token = result.tokens[i];
     if (token.sequence == probe_id_) {
@@ -150,6 +151,7 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
         sequence->size() == token.position)
       AcceptToken(*sequence, std::move(token));
   }
+  rate_.Note(now, counters_.generated_tokens - tokens_before);
   return absl::OkStatus();
 }
 

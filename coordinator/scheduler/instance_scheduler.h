@@ -42,6 +42,7 @@
 #include "coordinator/scheduler/ahead_replay.h"
 #include "coordinator/scheduler/sequence.h"
 #include "coordinator/scheduler/stage_pace.h"
+#include "coordinator/scheduler/token_rate.h"
 #include "wire/messages.h"
 
 namespace potluck::coordinator {
@@ -155,6 +156,8 @@ class InstanceScheduler {
 
   const StagePace& pace() const { return pace_; }
   const SchedulerCounters& counters() const { return counters_; }
+  // Of all sequences together, over the last seconds.
+  double tokens_per_second(absl::Duration now) const { return rate_.PerSecond(now); }
   int64_t num_waiting() const { return static_cast<int64_t>(waiting_.size()); }
   int64_t num_active() const { return static_cast<int64_t>(active_.size()); }
   int64_t num_kept() const { return static_cast<int64_t>(kept_.size()); }
@@ -277,6 +280,7 @@ class InstanceScheduler {
   bool replayed_last_ = false;                             // the last step that had tokens
   std::vector<SchedulerEvent> events_;
   SchedulerCounters counters_;
+  TokenRate rate_;
 };
 
 }  // namespace potluck::coordinator

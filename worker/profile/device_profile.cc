@@ -85,8 +85,7 @@ MachineState MachineWatch::Read(const std::vector<int64_t>& held_bytes) {
   load_.own += kNewestLoad * (now.own - load_.own);
   MachineState state{.load = load_.others,
                      .own_load = load_.own,
-                     .held_memory_bytes = ReallyHeld(held_bytes, PrivateBytes()),
-                     .disk_free_bytes = FreeDiskBytes(cache_folder_)};
+                     .held_memory_bytes = ReallyHeld(held_bytes, PrivateBytes())};
   state.free_memory_bytes.assign(held_bytes.size(), kernels::ReadHostMemory().free_bytes);
   return state;
 }

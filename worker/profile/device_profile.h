@@ -46,18 +46,15 @@ std::vector<int64_t> ReallyHeld(std::vector<int64_t> held_bytes, int64_t private
 // For WorkerOptions::machine_state. Single-threaded.
 class MachineWatch {
  public:
-  // All devices are in the host's memory. `cache_folder`: its disk is the one that copies go to.
-  explicit MachineWatch(std::string cache_folder) : cache_folder_(std::move(cache_folder)) {
-    meter_.Read();
-  }
+  // All devices are in the host's memory.
+  MachineWatch() { meter_.Read(); }
 
   // `held_bytes`: what stages say that they hold of each device. What they have not yet written, or
   // have mapped from files, counts as free on the machine: the state says what of it is really
-  // taken. Quick: reads a few small files of the kernel's.
+  // taken. Says nothing of disks. Quick: reads a few small files of the kernel's.
   MachineState Read(const std::vector<int64_t>& held_bytes);
 
  private:
-  const std::string cache_folder_;
   LoadMeter meter_;
   CpuLoad load_;  // over the last seconds: no plan is to follow a moment
 };

@@ -131,7 +131,7 @@ TEST_F(DeviceProfileTest, TellsWhatTheOwnerLends) {
 }
 
 TEST_F(DeviceProfileTest, TheWatchTellsOfEachDevice) {
-  MachineWatch watch(options_.state_folder);
+  MachineWatch watch;
   const MachineState state = watch.Read({4096, int64_t{1} << 60});
   ASSERT_EQ(state.free_memory_bytes.size(), 2);
   EXPECT_GT(state.free_memory_bytes[0], 0);
