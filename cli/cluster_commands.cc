@@ -13,6 +13,7 @@
 #include "cli/load_options.h"
 #include "cli/owner_signals.h"
 #include "cli/terminal.h"
+#include "common/files.h"
 #include "common/status_macros.h"
 #include "coordinator/api/http/load_request.h"
 #include "coordinator/api/http/replies.h"
@@ -24,8 +25,7 @@ namespace {
 std::string ForCoordinator(const std::string& model, const HttpClient& client) {
   std::error_code error;
   if (!client.loopback() || !std::filesystem::exists(model, error)) return model;
-  const std::filesystem::path path = std::filesystem::absolute(model, error);
-  return error ? model : path.string();
+  return AbsolutePath(model);
 }
 
 absl::Status Ask(const ClusterOptions& cluster, const std::string& path, const std::string& body) {
@@ -103,12 +103,16 @@ void AddUnloadCommand(CLI::App& app, Command& command) {
   auto options = std::make_shared<UnloadOptions>();
   CLI::App* unload =
       app.add_subcommand("unload", "Unload a model; its running requests end in an error");
-  unload->add_option("MODEL", options->model, "Its name, as `potluck status` shows it")->required();
+  unload
+      ->add_option("MODEL", options->model,
+                   "Its name or instance, as `potluck status` shows them, or its file's path")
+      ->required();
   AddClusterOptions(*unload, options->cluster);
   unload->footer("Example:\n  potluck unload NAME");
   unload->callback([options, &command] {
-    command = [options] {
-      const nlohmann::ordered_json body = {{"model", options->model}};
+    command = [options]() -> absl::Status {
+      POTLUCK_ASSIGN_OR_RETURN(const HttpClient client, ConnectTo(options->cluster));
+      const nlohmann::ordered_json body = {{"model", ForCoordinator(options->model, client)}};
       return Ask(options->cluster, "/cluster/unload", coordinator::Dump(body));
     };
   });

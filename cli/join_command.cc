@@ -170,7 +170,8 @@ void AddJoinCommand(CLI::App& app, Command& command) {
   join->add_option("--join-file", options->file, "Read the line from this file");
   join->add_option("--listen", options->listen,
                    "HOST:PORT for other workers (default: the interface that leads to the "
-                   "coordinator, port 7080 or the next free one)");
+                   "coordinator, port 7080 or the next free one)")
+      ->check(AddressTrouble);
   AddWorkerFlags(*join, options->worker);
   join->footer(
       "Examples:\n"

@@ -84,10 +84,7 @@ int ThreadsFor(const ModelOptions& options) {
 
 absl::StatusOr<std::string> FindModel(const ModelOptions& options) {
   std::error_code error;
-  if (fs::exists(options.model, error) || error) {
-    const fs::path path = fs::absolute(options.model, error);
-    return error ? options.model : path.string();
-  }
+  if (fs::exists(options.model, error) || error) return AbsolutePath(options.model);
   if (options.model.starts_with("hf:")) {
     return absl::UnimplementedError(
         "models are not downloaded yet: fetch the file and give its path");

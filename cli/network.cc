@@ -89,6 +89,10 @@ bool IsLoopback(const std::string& host) {
 
 bool IsAnyAddress(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
+std::string AddressTrouble(const std::string& text) {
+  return std::string(ParseHostPort(text).status().message());
+}
+
 std::string DialledHere(const std::string& listens) {
   if (!IsAnyAddress(listens)) return listens;
   return listens == "::" ? "::1" : "127.0.0.1";

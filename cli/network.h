@@ -11,6 +11,9 @@ namespace potluck::cli {
 bool IsLoopback(const std::string& host);    // "127.0.0.1", "::1", "localhost"
 bool IsAnyAddress(const std::string& host);  // "0.0.0.0", "::"
 
+// Why it is no "HOST:PORT"; empty where it is one. For CLI::Option::check.
+std::string AddressTrouble(const std::string& text);
+
 // Where this machine itself reaches what listens there.
 std::string DialledHere(const std::string& listens);
 

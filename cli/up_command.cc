@@ -63,7 +63,6 @@ absl::StatusOr<CoordinatorProcessOptions> CoordinatorOptionsOf(const UpOptions& 
     POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(address));
     if (!IsLoopback(at.host) && !options.no_auth) with.needs_keys = true;
   }
-  POTLUCK_RETURN_IF_ERROR(ParseHostPort(with.listen).status());
   return with;
 }
 
@@ -194,15 +193,18 @@ void AddUpCommand(CLI::App& app, Command& command) {
   up->add_flag("--no-worker", options->no_worker, "Only coordinate");
   up->add_option("--http", options->http,
                  "HOST:PORT for people (default: 127.0.0.1:7070, with --lan 0.0.0.0:7070)")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->check(AddressTrouble);
   up->add_option("--listen", options->listen,
-                 "HOST:PORT for workers (default: 127.0.0.1:7071, with --lan 0.0.0.0:7071)");
+                 "HOST:PORT for workers (default: 127.0.0.1:7071, with --lan 0.0.0.0:7071)")
+      ->check(AddressTrouble);
   up->add_flag("--no-auth", options->no_auth, "Ask nobody for an API key, wherever HTTP is open");
   up->add_option("--cluster-name", options->cluster, "What people call it (default: the host's)");
   up->add_option("--wait-for-workers", options->wait_seconds,
                  "Seconds that a first plan waits for workers of --layers, and running requests "
                  "for lost ones")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}}))
+      ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
   AddLoadOptions(*up, options->load);
   AddWorkerFlags(*up, options->worker);

@@ -14,8 +14,8 @@
 #include "absl/time/clock.h"
 #include "cli/byte_size.h"
 #include "cli/environment.h"
+#include "cli/network.h"
 #include "cli/terminal.h"
-#include "common/host_port.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -37,8 +37,10 @@ void AddWorkerFlags(CLI::App& command, WorkerFlags& flags) {
   command.add_flag("--measure", flags.measure,
                    "Measure the devices again (default: what was measured before, unless the "
                    "machine was busy then)");
-  command.add_option("--advertise", flags.advertise,
-                     "HOST:PORT where other workers reach this one, if not where it listens");
+  command
+      .add_option("--advertise", flags.advertise,
+                  "HOST:PORT where other workers reach this one, if not where it listens")
+      ->check(AddressTrouble);
   command.add_option("--state-dir", flags.state_folder,
                      "Keys and plans (default: $XDG_STATE_HOME/potluck)");
   command.add_option("--cache-dir", flags.cache_folder,
@@ -70,11 +72,7 @@ absl::StatusOr<WorkerProcessOptions> WorkerOptionsOf(const WorkerFlags& flags) {
   options.num_threads = flags.num_threads;
   options.measure_again = flags.measure;
   options.drain_timeout = absl::Seconds(flags.drain_seconds);
-  if (!flags.advertise.empty()) {
-    const absl::Status advertised = ParseHostPort(flags.advertise).status();
-    if (!advertised.ok()) return UsageError(absl::StrCat("--advertise: ", advertised.message()));
-    options.advertise = {flags.advertise};
-  }
+  if (!flags.advertise.empty()) options.advertise = {flags.advertise};
   if (!flags.memory.empty()) {
     const absl::StatusOr<int64_t> bytes = ParseByteSize(flags.memory);
     if (!bytes.ok()) return UsageError(absl::StrCat("--memory ", bytes.status().message()));

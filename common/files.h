@@ -58,6 +58,9 @@ class MappedFile {
   size_t size_bytes_;
 };
 
+// From the root, without "." and ".."; the path itself where the working folder is gone.
+std::string AbsolutePath(const std::string& path);
+
 // The whole file. ResourceExhausted where it is longer than `max_bytes`.
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes);
 

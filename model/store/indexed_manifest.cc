@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/files.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 
@@ -17,12 +18,6 @@ namespace potluck::model {
 namespace {
 
 constexpr size_t kMaxModelNameBytes = 200;
-
-std::string AbsolutePath(const std::string& path) {
-  std::error_code error;
-  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
-  return error ? path : absolute.lexically_normal().string();
-}
 
 std::vector<std::shared_ptr<const MappedFile>> WeightFiles(const ModelFile& model) {
   std::vector<std::shared_ptr<const MappedFile>> files;

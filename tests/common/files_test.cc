@@ -67,6 +67,12 @@ TEST(Files, ErrorsNameThePathAndTheCause) {
   EXPECT_EQ(ReadFile(pipe, 10).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(Files, APathBecomesAbsolute) {
+  const std::string here = std::filesystem::current_path().string();
+  EXPECT_EQ(AbsolutePath("a/./b/../c"), here + "/a/c");
+  EXPECT_EQ(AbsolutePath("/a/b"), "/a/b");
+}
+
 TEST(Files, ReadingIsBounded) {
   const std::string path = MakeFile("long", std::string(100, 'x'));
   EXPECT_EQ(ReadFile(path, 100)->size(), 100u);

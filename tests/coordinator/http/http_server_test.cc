@@ -346,6 +346,28 @@ TEST_F(HttpServerTest, WhatWasAnsweredArrivesThoughTheServerEnds) {
   EXPECT_EQ(got.size() - got.find("\r\n\r\n"), body.size() + 4);
 }
 
+// [::] alone takes IPv4, too; beside an IPv4 address it leaves that to it.
+TEST_F(HttpServerTest, AllOfIPv6IsAllOfIPv4UnlessThatIsNamed) {
+  const int v6 = socket(AF_INET6, SOCK_STREAM, 0);
+  sockaddr_in6 loopback = {};
+  loopback.sin6_family = AF_INET6;
+  loopback.sin6_addr = in6addr_loopback;
+  const bool has_v6 = bind(v6, reinterpret_cast<sockaddr*>(&loopback), sizeof(loopback)) == 0;
+  close(v6);
+  if (!has_v6) GTEST_SKIP() << "no IPv6 here";
+  const auto answers = [&](std::vector<std::string> addresses) {
+    auto server = HttpServer::Start({.addresses = std::move(addresses)}, executor_, gate_, Echo);
+    EXPECT_TRUE(server.ok()) << server.status();
+    if (!server.ok()) return false;
+    const HostPort at = *ParseHostPort((*server)->addresses().front());
+    RawClient client(JoinHostPort("127.0.0.1", at.port));
+    client.Send("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    return client.ReadAll().starts_with("HTTP/1.1 200 ");
+  };
+  EXPECT_TRUE(answers({"[::]:0"}));
+  EXPECT_FALSE(answers({"[::]:0", "127.0.0.1:0"}));
+}
+
 TEST_F(HttpServerTest, SaysWhyItCannotListen) {
   Start(Echo);
   const auto taken = HttpServer::Start({.addresses = {address_}}, executor_, gate_, Echo);

@@ -23,10 +23,12 @@ TEST(JoinCodeTest, ReadsWhatItWrites) {
 
 TEST(JoinCodeTest, ALineHoldsAddressAndCode) {
   for (const std::string address : {"nas.local:7071", "10.0.0.2:7071", "[fe80::1]:7071"}) {
-    const auto line = ParseJoinLine(" " + address + "/" + FormatJoinCode(kCode) + "\n");
-    ASSERT_TRUE(line.ok()) << line.status();
-    EXPECT_EQ(line->address, address);
-    EXPECT_EQ(line->code.secret, kCode.secret);
+    for (const std::string before : {" ", "potluck join ", " potluck join  "}) {
+      const auto line = ParseJoinLine(before + address + "/" + FormatJoinCode(kCode) + "\n");
+      ASSERT_TRUE(line.ok()) << line.status();
+      EXPECT_EQ(line->address, address);
+      EXPECT_EQ(line->code.secret, kCode.secret);
+    }
   }
 }
 
