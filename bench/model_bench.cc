@@ -64,8 +64,7 @@ class Driver {
                             .kind = kind});
   }
   absl::Status RunStep() {
-    if (watch_.cancelled && watch_.cancelled()) return absl::CancelledError("stopped");
-    POTLUCK_RETURN_IF_ERROR(stage_.Run(step_));
+    POTLUCK_RETURN_IF_ERROR(stage_.Run(step_, {}, watch_.cancelled));
     watch_.on_tokens(static_cast<int64_t>(step_.tokens.size()));
     return absl::OkStatus();
   }

@@ -6,10 +6,14 @@
 #include <thread>
 #include <vector>
 
+#include "common/status_macros.h"
+#include "kernels/host_buffer.h"
+#include "kernels/host_memory.h"
+
 namespace potluck::bench {
 namespace {
 
-constexpr int64_t kBufferBytes = int64_t{512} << 20;
+constexpr int64_t kMostBytes = int64_t{512} << 20;
 constexpr int kPasses = 5;
 
 // Independent sums, so that the loop waits for memory and not for additions.
@@ -26,16 +30,21 @@ uint64_t SumOf(const uint64_t* numbers, int64_t count) {
 
 }  // namespace
 
-double MeasureReadBandwidth(int num_threads) {
-  const std::vector<uint64_t> buffer(kBufferBytes / sizeof(uint64_t), 1);
-  const auto part = static_cast<int64_t>(buffer.size()) / num_threads;
+absl::StatusOr<double> MeasureReadBandwidth(int num_threads) {
+  const int64_t bytes = std::min(kMostBytes, kernels::ReadHostMemory().free_bytes / 4);
+  POTLUCK_ASSIGN_OR_RETURN(const auto buffer,
+                           kernels::AllocateHostBuffer(bytes, "measuring memory"));
+  auto* const numbers = reinterpret_cast<uint64_t*>(buffer->host());
+  const auto count = bytes / static_cast<int64_t>(sizeof(uint64_t));
+  std::fill_n(numbers, count, 1);  // pages that nobody has written are all the same one
+  const int64_t part = count / num_threads;
   std::vector<uint64_t> sums(num_threads);
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
     const auto start = std::chrono::steady_clock::now();
     std::vector<std::thread> threads;
     for (int i = 0; i < num_threads; ++i) {
-      threads.emplace_back([&, i] { sums[i] += SumOf(buffer.data() + i * part, part); });
+      threads.emplace_back([&, i] { sums[i] += SumOf(numbers + i * part, part); });
     }
     for (std::thread& thread : threads) thread.join();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

@@ -84,7 +84,8 @@ absl::Status Bench(BenchOptions options) {
   if (options.bench.prompt_tokens == 0 && options.bench.generate_tokens == 0)
     return UsageError("with -p 0 and -n 0 there is nothing to measure");
   // Before the model takes the memory.
-  const double bandwidth = bench::MeasureReadBandwidth(ThreadsFor(options.model));
+  POTLUCK_ASSIGN_OR_RETURN(const double bandwidth,
+                           bench::MeasureReadBandwidth(ThreadsFor(options.model)));
   const int64_t context = bench::ContextFor(options.bench);
   options.model.context_length = context;
   POTLUCK_ASSIGN_OR_RETURN(

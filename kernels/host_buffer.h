@@ -14,11 +14,4 @@ namespace potluck::kernels {
 absl::StatusOr<std::unique_ptr<Buffer>> AllocateHostBuffer(int64_t size_bytes,
                                                            std::string_view what);
 
-// Memory of this machine, and what of it is free to be used now; a cgroup's limit counts.
-struct HostMemory {
-  int64_t total_bytes = 0;
-  int64_t free_bytes = 0;
-};
-HostMemory ReadHostMemory();
-
 }  // namespace potluck::kernels

@@ -1,6 +1,7 @@
 #include "bench/kernels/kernel_bench.h"
 
 #include <cstdio>
+#include <string>
 #include <string_view>
 
 #include "absl/strings/numbers.h"
@@ -25,7 +26,12 @@ int RunKernelBench(int argc, char** argv, void (*add_cases)(const Machine& machi
       return 2;
     }
   }
-  const Machine machine{num_threads, MeasureReadBandwidth(num_threads)};
+  const absl::StatusOr<double> bandwidth = MeasureReadBandwidth(num_threads);
+  if (!bandwidth.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(bandwidth.status().message()).c_str());
+    return 1;
+  }
+  const Machine machine{num_threads, *bandwidth};
   std::printf("%d threads read %.1f GB/s\n", num_threads, machine.read_bytes_per_second / 1e9);
   add_cases(machine);
   benchmark::RunSpecifiedBenchmarks();

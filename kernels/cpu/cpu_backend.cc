@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "kernels/host_buffer.h"
+#include "kernels/host_memory.h"
 
 namespace potluck::kernels {
 

@@ -1,6 +1,6 @@
 #include "kernels/reference/reference_backend.h"
 
-#include "kernels/host_buffer.h"
+#include "kernels/host_memory.h"
 
 namespace potluck::kernels {
 

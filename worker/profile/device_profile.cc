@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "kernels/host_buffer.h"
+#include "kernels/host_memory.h"
 #include "worker/profile/host.h"
 #include "worker/profile/speed_file.h"
 
