@@ -2,9 +2,14 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "cli/command.h"
+#include "cli/environment.h"
+#include "cli/terminal.h"
+#include "common/status_macros.h"
+#include "common/text.h"
 #include "kernels/devices.h"
 
 namespace potluck::cli {
@@ -12,9 +17,24 @@ namespace {
 
 using nlohmann::ordered_json;
 
-absl::Status ListDevices(bool json) {
-  ordered_json result = ordered_json::array();
+// As a command would compute on each of them.
+absl::StatusOr<std::vector<kernels::DeviceInfo>> DevicesAsUsed() {
+  std::vector<kernels::DeviceInfo> devices;
   for (const kernels::DeviceInfo& device : kernels::ListDevices()) {
+    const auto opened =
+        kernels::OpenDevice({.device = device.name, .target = EnvironmentOr("POTLUCK_TARGET", "")});
+    if (absl::IsInvalidArgument(opened.status()))
+      return UsageError(ToStd(opened.status().message()));
+    POTLUCK_RETURN_IF_ERROR(opened.status());
+    devices.push_back((*opened)->info());
+  }
+  return devices;
+}
+
+absl::Status ListDevices(bool json) {
+  POTLUCK_ASSIGN_OR_RETURN(const std::vector<kernels::DeviceInfo> devices, DevicesAsUsed());
+  ordered_json result = ordered_json::array();
+  for (const kernels::DeviceInfo& device : devices) {
     if (!json) {
       absl::PrintF("%s: %s; %s, numerics class %s; %d of %d MiB free\n", device.name,
                    device.hardware, device.target, device.numerics_class,

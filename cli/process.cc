@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -24,10 +25,20 @@ namespace {
   _exit(1);
 }
 
+// Touching mapped bytes that the file has not got any more, or that its disk cannot read.
+extern "C" void OnLostBytes(int /*signal*/) {
+  constexpr char kMessage[] =
+      "potluck: a file in use was cut off, or its disk cannot read it any more: look after it, and "
+      "start again\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof(kMessage) - 1);
+  _exit(1);
+}
+
 }  // namespace
 
 void PrepareProcess() {
   std::set_new_handler(OnOutOfMemory);
+  std::signal(SIGBUS, OnLostBytes);
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     // Output that is closed must go on failing: such a /dev/null can only be read. The lowest free
     // descriptor is taken, which is this one.

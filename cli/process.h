@@ -9,7 +9,8 @@
 namespace potluck::cli {
 
 // Call first. Standard descriptors that the caller closed are opened on nothing, so that no model
-// file can take their place; running out of memory becomes one line and exit code 1.
+// file can take their place; running out of memory becomes one line and exit code 1,
+// and so does a file that is cut off while it is mapped.
 void PrepareProcess();
 
 // DataLoss if anything that was written to standard output could not be: a full disk, a closed

@@ -129,6 +129,10 @@ class Runner {
       if (*line == "/exit") break;
       if (*line == "/clear") StartConversation();
       if (line->empty() || *line == "/clear") continue;
+      if (const absl::Status utf8 = CheckUtf8(*line, "the line"); !utf8.ok()) {
+        absl::FPrintF(stderr, "%s\n", utf8.message());
+        continue;
+      }
       messages_.push_back({{"role", "user"}, {"content", *line}});
       POTLUCK_ASSIGN_OR_RETURN(request_.prompt, EncodeConversation());
       const auto answer = Generate();
@@ -232,18 +236,6 @@ class Runner {
   ordered_json messages_;
   LineReader input_;
 };
-
-absl::Status CheckUtf8(std::string_view text, std::string_view what) {
-  for (size_t at = 0; at < text.size();) {
-    const int length = DecodeUtf8(text.substr(at));
-    if (length == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(ToAbsl(what), " is not UTF-8 at byte ", at, ": write it in UTF-8"));
-    }
-    at += static_cast<size_t>(length);
-  }
-  return absl::OkStatus();
-}
 
 // What can be told from the flags alone, before a model is loaded.
 absl::Status CheckOptions(const RunOptions& options) {

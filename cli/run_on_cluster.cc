@@ -73,6 +73,10 @@ class RemoteRunner {
       if (!line.has_value() || *line == "/exit") return absl::OkStatus();
       if (*line == "/clear") StartConversation();
       if (line->empty() || *line == "/clear") continue;
+      if (const absl::Status utf8 = CheckUtf8(*line, "the line"); !utf8.ok()) {
+        absl::FPrintF(stderr, "%s\n", utf8.message());
+        continue;
+      }
       messages_.push_back({{"role", "user"}, {"content", *line}});
       ordered_json body = Body();
       body["messages"] = messages_;

@@ -36,7 +36,10 @@ std::array<int, 2> interrupt_pipe = {-1, -1};
 
 extern "C" void OnInterrupt(int signal_number) {
   // The second one ends the process as if nobody had asked to know.
-  if (interrupted != 0) std::signal(signal_number, SIG_DFL);
+  if (interrupted != 0) {
+    std::signal(signal_number, SIG_DFL);
+    std::raise(signal_number);
+  }
   interrupted = 1;
   const int saved_errno = errno;
   // A full pipe is readable already, which is all that is wanted.
@@ -154,6 +157,18 @@ std::optional<std::string> LineReader::Next() {
     }
     waiting_.append(buffer.data(), static_cast<size_t>(count));
   }
+}
+
+absl::Status CheckUtf8(std::string_view text, std::string_view what) {
+  for (size_t at = 0; at < text.size();) {
+    const int length = DecodeUtf8(text.substr(at));
+    if (length == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(ToAbsl(what), " is not UTF-8 at byte ", at, ": write it in UTF-8"));
+    }
+    at += static_cast<size_t>(length);
+  }
+  return absl::OkStatus();
 }
 
 ProgressLine::~ProgressLine() {

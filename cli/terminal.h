@@ -43,6 +43,9 @@ class LineReader {
   std::string waiting_;  // read, but after the line that was given out
 };
 
+// InvalidArgument, naming `what`, where it is no UTF-8.
+absl::Status CheckUtf8(std::string_view text, std::string_view what);
+
 // A line that is drawn over itself on standard error; nothing where that is no terminal.
 class ProgressLine {
  public:

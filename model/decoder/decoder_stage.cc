@@ -137,7 +137,8 @@ absl::Status DecoderStage::CheckStep(const Step& step, std::span<const float> hi
   return absl::OkStatus();
 }
 
-absl::Status DecoderStage::Run(const Step& step, std::span<const float> hidden) {
+absl::Status DecoderStage::Run(const Step& step, std::span<const float> hidden,
+                               const std::function<bool()>& cancelled) {
   POTLUCK_RETURN_IF_ERROR(CheckStep(step, hidden));
   POTLUCK_RETURN_IF_ERROR(kv_->Place(step));
   ids_.clear();
@@ -152,8 +153,11 @@ absl::Status DecoderStage::Run(const Step& step, std::span<const float> hidden) 
     POTLUCK_RETURN_IF_ERROR(backend_.Upload(
         std::as_bytes(hidden), graph_->input(static_cast<int64_t>(step.tokens.size()))));
   }
-  POTLUCK_RETURN_IF_ERROR(graph_->Run(
-      {.ids = ids_, .positions = positions_, .output_rows = output_rows_, .layers = layers_}));
+  POTLUCK_RETURN_IF_ERROR(graph_->Run({.ids = ids_,
+                                       .positions = positions_,
+                                       .output_rows = output_rows_,
+                                       .layers = layers_,
+                                       .cancelled = &cancelled}));
   kv_->Commit(step);
   return absl::OkStatus();
 }

@@ -62,8 +62,10 @@ class DecoderStage {
   // Runs one step. In a first stage the tokens' ids are the input, otherwise `hidden` (T, D). The
   // rows that something is wanted of are numbered in the order of the step's tokens: outputs(),
   // logits. Errors leave the KV cache as it was: InvalidArgument, NotFound, ResourceExhausted (see
-  // KvCache::Place), FailedPrecondition for an adapter that is not loaded.
-  absl::Status Run(const Step& step, std::span<const float> hidden = {});
+  // KvCache::Place), FailedPrecondition for an adapter that is not loaded, Cancelled as soon as
+  // `cancelled` says true.
+  absl::Status Run(const Step& step, std::span<const float> hidden = {},
+                   const std::function<bool()>& cancelled = nullptr);
 
   // Of the last step, in a last stage: the tokens (indices) that something was wanted of, and their
   // results. `row` counts in outputs().

@@ -26,7 +26,8 @@ struct Scores {
 };
 
 // Runs one chunk and scores the tokens that follow positions [first_scored, chunk size - 1).
-absl::Status ScoreChunk(DecoderStage& stage, std::span<const TokenId> chunk, Scores& scores) {
+absl::Status ScoreChunk(DecoderStage& stage, std::span<const TokenId> chunk,
+                        const std::function<bool()>& cancelled, Scores& scores) {
   constexpr SequenceId kSequence = 1;
   POTLUCK_RETURN_IF_ERROR(stage.kv().Begin(kSequence, {}).status());
   absl::Cleanup free_sequence = [&] { stage.kv().Apply(FreeCommand{kSequence}).IgnoreError(); };
@@ -47,7 +48,7 @@ absl::Status ScoreChunk(DecoderStage& stage, std::span<const TokenId> chunk, Sco
                              .parent = static_cast<int32_t>(step.tokens.size()) - 1,
                              .wanted = scored ? Wanted::kLogits : Wanted::kNothing});
     }
-    POTLUCK_RETURN_IF_ERROR(stage.Run(step));
+    POTLUCK_RETURN_IF_ERROR(stage.Run(step, {}, cancelled));
     for (size_t row = 0; row < stage.outputs().size(); ++row) {
       POTLUCK_RETURN_IF_ERROR(stage.ReadLogits(static_cast<int64_t>(row), logits));
       const TokenId next = chunk[step.tokens[stage.outputs()[row]].position + 1];
@@ -73,11 +74,10 @@ absl::StatusOr<Perplexity> MeasurePerplexity(DecoderStage& stage, const Tokenize
   Perplexity result{.chunks = num_ids / chunk_tokens, .tokens = num_ids};
   Scores scores;
   for (int64_t i = 0; i < result.chunks; ++i) {
-    if (callbacks.cancelled && callbacks.cancelled()) return absl::CancelledError("stopped");
     const auto part = ids.subspan(i * chunk_tokens, chunk_tokens);
     std::vector<TokenId> chunk(part.begin(), part.end());
     if (tokenizer.adds_bos() && tokenizer.bos().has_value()) chunk.front() = *tokenizer.bos();
-    POTLUCK_RETURN_IF_ERROR(ScoreChunk(stage, chunk, scores));
+    POTLUCK_RETURN_IF_ERROR(ScoreChunk(stage, chunk, callbacks.cancelled, scores));
     if (!std::isfinite(scores.sum)) {
       return absl::InternalError(
           absl::StrCat("the logits of chunk ", i + 1,

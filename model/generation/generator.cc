@@ -8,13 +8,7 @@
 #include "model/generation/answer_text.h"
 
 namespace potluck::model {
-namespace {
-
-bool IsCancelled(const GenerationCallbacks& callbacks) {
-  return callbacks.cancelled && callbacks.cancelled();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 double GenerationTimings::prompt_tokens_per_second() const {
   const double seconds = absl::ToDoubleSeconds(prompt_time);
@@ -68,14 +62,14 @@ absl::StatusOr<bool> Generator::Prefill(const GenerationRequest& request,
                                         Generation& generation) {
   const std::span<const TokenId> prompt = request.prompt;
   for (auto done = static_cast<size_t>(generation.timings.cached_tokens); done < prompt.size();) {
-    if (IsCancelled(callbacks)) {
-      generation.finish_reason = FinishReason::kCancelled;
-      return false;
-    }
     const auto now = std::min<size_t>(stage_.max_tokens(), prompt.size() - done);
     const bool last = done + now == prompt.size();
-    POTLUCK_RETURN_IF_ERROR(
-        RunTokens(prompt.subspan(done, now), static_cast<int32_t>(done), TokenKind::kPrompt, last));
+    SetTokens(prompt.subspan(done, now), static_cast<int32_t>(done), TokenKind::kPrompt, last);
+    POTLUCK_ASSIGN_OR_RETURN(const bool ran, RunStep(callbacks, generation));
+    if (!ran) {
+      generation.timings.prompt_tokens = static_cast<int64_t>(done);
+      return false;
+    }
     done += now;
   }
   return true;
@@ -94,7 +88,7 @@ absl::Status Generator::Decode(const GenerationRequest& request,
   while (true) {
     const auto generated = static_cast<int64_t>(generation.ids.size());
     const auto position = static_cast<int32_t>(history.size());
-    if (IsCancelled(callbacks)) {
+    if (callbacks.cancelled && callbacks.cancelled()) {
       generation.finish_reason = FinishReason::kCancelled;
       break;
     }
@@ -120,15 +114,17 @@ absl::Status Generator::Decode(const GenerationRequest& request,
     if (answer.stopped()) break;
     const bool another =
         generated + 1 != request.max_tokens && position + 1 < stage_.context_length();
-    if (another)
-      POTLUCK_RETURN_IF_ERROR(RunTokens({&id, 1}, position, TokenKind::kGenerated, true));
+    if (!another) continue;  // the limit ends it
+    SetTokens({&id, 1}, position, TokenKind::kGenerated, true);
+    POTLUCK_ASSIGN_OR_RETURN(const bool ran, RunStep(callbacks, generation));
+    if (!ran) break;
   }
   show(answer.Finish());
   return absl::OkStatus();
 }
 
-absl::Status Generator::RunTokens(std::span<const TokenId> ids, int32_t position, TokenKind kind,
-                                  bool wants_logits) {
+void Generator::SetTokens(std::span<const TokenId> ids, int32_t position, TokenKind kind,
+                          bool wants_logits) {
   step_.tokens.clear();
   for (size_t i = 0; i < ids.size(); ++i) {
     step_.tokens.push_back({.sequence = sequence_,
@@ -138,7 +134,16 @@ absl::Status Generator::RunTokens(std::span<const TokenId> ids, int32_t position
                             .kind = kind});
   }
   if (wants_logits) step_.tokens.back().wanted = Wanted::kLogits;
-  return stage_.Run(step_);
+}
+
+// False, which the generation tells then, where it was cancelled.
+absl::StatusOr<bool> Generator::RunStep(const GenerationCallbacks& callbacks,
+                                        Generation& generation) {
+  const absl::Status status = stage_.Run(step_, {}, callbacks.cancelled);
+  if (status.ok()) return true;
+  if (!absl::IsCancelled(status)) return status;
+  generation.finish_reason = FinishReason::kCancelled;
+  return false;
 }
 
 }  // namespace potluck::model

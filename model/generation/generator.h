@@ -29,7 +29,7 @@ struct GenerationRequest {
 };
 
 struct GenerationTimings {
-  int64_t prompt_tokens = 0;
+  int64_t prompt_tokens = 0;  // of one that was cancelled, those that were got through
   int64_t cached_tokens = 0;  // of the prompt, whose KV was there already
   int64_t generated_tokens = 0;
   absl::Duration prompt_time;  // until the first token is known
@@ -51,7 +51,7 @@ struct Generation {
 struct GenerationCallbacks {
   // Each piece of new text, in whole UTF-8 characters.
   std::function<void(std::string_view)> on_text;
-  // Asked before each step; true ends the answer where it is.
+  // Asked before each step, and often within it; true ends the answer where it is.
   std::function<bool()> cancelled;
 };
 
@@ -73,8 +73,8 @@ class Generator {
                                const GenerationCallbacks& callbacks, Generation& generation);
   absl::Status Decode(const GenerationRequest& request, const GenerationCallbacks& callbacks,
                       Generation& generation);
-  absl::Status RunTokens(std::span<const TokenId> ids, int32_t position, TokenKind kind,
-                         bool wants_logits);
+  void SetTokens(std::span<const TokenId> ids, int32_t position, TokenKind kind, bool wants_logits);
+  absl::StatusOr<bool> RunStep(const GenerationCallbacks& callbacks, Generation& generation);
 
   DecoderStage& stage_;
   const Tokenizer& tokenizer_;

@@ -265,6 +265,10 @@ absl::Status BoundGraph::Run(const GraphInputs& inputs) {
   const Runner run{*this, inputs, symbols};
   for (const Node& node : graph_.nodes) {
     if (symbols.outputs == 0 && node.only_for_outputs) break;
+    if (inputs.cancelled != nullptr && *inputs.cancelled && (*inputs.cancelled)()) {
+      POTLUCK_RETURN_IF_ERROR(backend_.Fence());
+      return absl::CancelledError("stopped");
+    }
     if (absl::Status status = std::visit(run, node.op); !status.ok())
       return Annotate(status, node.name);
   }

@@ -30,6 +30,8 @@ struct GraphInputs {
   std::span<const int32_t> positions;
   std::span<const int32_t> output_rows;  // rows of T whose logits are wanted
   std::span<const LayerKv> layers;
+  // Asked before each node; true ends the run with Cancelled. Null: nobody is asked.
+  const std::function<bool()>* cancelled = nullptr;
 };
 
 // The tensors of the graph's weights, in its order. Reads no weight: a wrong file fails at once.

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Conversations on a terminal, and interrupts: a person at a pseudo-terminal."""
 
+import json
 import os
 import pty
 import re
@@ -109,6 +110,16 @@ class Conversation(ProgramTest):
         self.assertEqual(terminal.end(), 0)
         self.assertGreater(int(re.search(r"prompt (\d+) tokens", terminal.seen)[1]), 8)
 
+    def test_a_line_that_is_no_utf8_is_refused(self):
+        terminal = self.start("-n", "2")
+        terminal.wait_for_prompt(1)
+        terminal.write(b"soup \xff\n")
+        terminal.wait_for_prompt(2)
+        self.assertIn("not UTF-8 at byte 5", terminal.seen)
+        self.assertEqual(terminal.answers, "")
+        terminal.write("/exit\n")
+        self.assertEqual(terminal.end(), 0)
+
     def test_control_d_ends_it(self):
         terminal = self.start()
         terminal.wait_for_prompt(1)
@@ -173,6 +184,32 @@ class Interrupts(ProgramTest):
                 self.assertEqual(process.returncode, 0, err)
                 self.assertTrue(out.endswith(b"\n"))
                 self.assertRegex(err.decode(), r"generated \d+ tokens?\b")
+
+    def test_a_prompt_is_given_up_in_the_midst_of_a_step(self):
+        process = subprocess.Popen(
+            [PROGRAM, "run", DEMO, "-t", "1", "-n", "1", "--raw", "--json", " soup" * 900], env={**os.environ, "POTLUCK_TARGET": "cpu_scalar"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.assertIn(b"context", process.stderr.readline())  # the step begins
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(process.returncode, 0, err)
+        answer = json.loads(out)
+        self.assertEqual(answer["finish_reason"], "cancelled")
+        self.assertEqual(answer["ids"], [])
+        # What was not computed is not counted.
+        self.assertLess(answer["timings"]["prompt_tokens"], 900)
+
+    def test_a_second_interrupt_ends_the_program(self):
+        process = subprocess.Popen([PROGRAM, "bench", DEMO, "-t", "1", "-r", "1000", "-n", "100000", "-p", "0"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stderr.readline()  # the measurement begins
+        process.send_signal(signal.SIGSTOP)  # both come before it can do anything about the first
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertIn(process.returncode, (-signal.SIGINT, -signal.SIGTERM))
+        self.assertEqual(err, b"")
 
     def test_bench_ends_at_once(self):
         process = subprocess.Popen([PROGRAM, "bench", DEMO, "-t", "1", "-r", "1000", "-n", "100000", "-p", "0"],
