@@ -13,8 +13,8 @@ constexpr int64_t kTellingTokens = 16;
 // While nothing is known: small enough for a slow board.
 constexpr int64_t kUnknownChunk = 16;
 // Below this, a product reads its weights for too few rows.
-constexpr int64_t kEfficientChunk = 128;
-constexpr int64_t kChunksPerStage = 4;
+constexpr int64_t kEfficientChunk = 64;
+constexpr int64_t kChunksPerStage = 8;
 
 void Blend(double& mean, double measured) {
   mean = mean == 0 ? measured : mean + kWeight * (measured - mean);

@@ -60,8 +60,8 @@ TEST(StepComposerTest, ALongPromptsChunksFillThePipeline) {
     const auto frame = rig.Compose();
     ASSERT_TRUE(frame);
     EXPECT_EQ(frame->step.tokens.front().position, next);
-    EXPECT_GE(frame->step.tokens.size(), 128u) << "too small to be efficient";
-    EXPECT_LE(frame->step.tokens.size(), 3000u / 16 + 1) << "too large to keep 4 stages busy";
+    EXPECT_GE(frame->step.tokens.size(), 64u) << "too small to be efficient";
+    EXPECT_LE(frame->step.tokens.size(), 3000u / 32 + 1) << "too large to keep 4 stages busy";
     next += static_cast<int32_t>(frame->step.tokens.size());
   }
 }
