@@ -69,20 +69,28 @@ std::map<HostMemory, int64_t> HeldOnHosts(const std::map<wire::WorkerId, Member>
   return held;
 }
 
-// What other workers of the same host do for the cluster is no load by others: their devices'
-// shares of the host are the planner's to count.
-double LoadByOtherWorkers(const std::map<wire::WorkerId, Member>& members, const Member& member) {
-  double load = 0;
-  for (const auto& [id, other] : members) {
-    if (&other != &member && other.connected() && HostOf(other) == HostOf(member))
-      load += other.heartbeat.own_load;
+// How busy each host is with what is not ours. What other workers of the same host do for the
+// cluster is no load by others: their devices' shares of the host are the planner's to count. All
+// of them see the same host; who sees the least is right, for one that has just joined was a load
+// to the others while it measured itself.
+std::map<std::string, double> LoadOfHosts(const std::map<wire::WorkerId, Member>& members) {
+  std::map<std::string, double> ours, loads;
+  for (const auto& [id, member] : members) {
+    if (member.connected()) ours[HostOf(member)] += member.heartbeat.own_load;
   }
-  return load;
+  for (const auto& [id, member] : members) {
+    if (!member.connected()) continue;
+    const double by_other_workers = ours[HostOf(member)] - member.heartbeat.own_load;
+    const double load = std::clamp(member.heartbeat.load - by_other_workers, 0.0, kMostLoad);
+    const auto known = loads.try_emplace(HostOf(member), load).first;
+    known->second = std::min(known->second, load);
+  }
+  return loads;
 }
 
 partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Duration now,
                                     const std::map<HostMemory, int64_t>& held_on_hosts,
-                                    double busy_with_us) {
+                                    double load) {
   const wire::DeviceProfile& device = member.hello.devices[index];
   partition::DeviceProfile profile;
   profile.id = DeviceId(member.hello.worker, device.device);
@@ -100,7 +108,7 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
   }
   profile.step_overhead_seconds = device.step_overhead_seconds;
   profile.layer_overhead_seconds = device.layer_overhead_seconds;
-  profile.load = std::clamp(member.heartbeat.load - busy_with_us, 0.0, kMostLoad);
+  profile.load = load;
   const Memory memory = MemoryOf(member, index);
   const int64_t held =
       device.own_memory ? memory.held_bytes : held_on_hosts.at(HostMemoryOf(member, index));
@@ -132,13 +140,14 @@ partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Memb
                                              absl::Duration now) {
   partition::ClusterProfile cluster;
   const std::map<HostMemory, int64_t> held_on_hosts = HeldOnHosts(members);
+  const std::map<std::string, double> loads = LoadOfHosts(members);
   cluster.coordinator_id = wire::kCoordinator;
   cluster.coordinator_host_id = coordinator_host;
   for (const auto& [id, member] : members) {
     if (!Plannable(member, now)) continue;
-    const double busy_with_us = LoadByOtherWorkers(members, member);
     for (size_t i = 0; i < member.hello.devices.size(); ++i)
-      cluster.devices.push_back(MakeDevice(member, i, now, held_on_hosts, busy_with_us));
+      cluster.devices.push_back(
+          MakeDevice(member, i, now, held_on_hosts, loads.at(HostOf(member))));
   }
   std::erase_if(cluster.devices, [](const partition::DeviceProfile& device) {
     return std::ranges::none_of(device.decode_bytes_per_second, [](double r) { return r > 0; });

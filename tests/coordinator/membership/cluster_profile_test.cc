@@ -85,7 +85,7 @@ TEST(ClusterProfileTest, LosesNothingThatADeviceSays) {
 // Two workers of one host see each other at work.
 TEST(ClusterProfileTest, WhatOtherWorkersOfTheHostDoIsNoLoad) {
   Members members = {{"w1", MakeMember("w1")}, {"w2", MakeMember("w2")}, {"w3", MakeMember("w3")}};
-  members.at("w1").heartbeat.load = 0.75;
+  members.at("w1").heartbeat.load = members.at("w3").heartbeat.load = 0.75;
   members.at("w2").heartbeat.own_load = 0.5;
   EXPECT_EQ(Profile(members).devices[0].load, 0.5) << "a newcomer gets its fair share";
   members.at("w2").hello.host = members.at("w3").hello.host = members.at("w1").hello.host;
@@ -94,6 +94,17 @@ TEST(ClusterProfileTest, WhatOtherWorkersOfTheHostDoIsNoLoad) {
   EXPECT_EQ(Profile(members).devices[0].load, 0);
   members.at("w2").has_control = false;
   EXPECT_EQ(Profile(members).devices[0].load, 0.25);
+}
+
+// Who measured itself before it joined was a load to the other.
+TEST(ClusterProfileTest, WhoSeesTheLeastLoadOfAHostIsRight) {
+  Members members = {{"w1", MakeMember("w1")}, {"w2", MakeMember("w2")}};
+  members.at("w1").heartbeat.load = 0.5;
+  members.at("w2").heartbeat = {};
+  EXPECT_EQ(Profile(members).devices[0].load, 0.5);
+  members.at("w2").hello.host = members.at("w1").hello.host;
+  EXPECT_EQ(Profile(members).devices[0].load, 0);
+  EXPECT_EQ(Profile(members).devices[1].load, 0);
 }
 
 // Whether a device shares its host's memory is its worker's to say, whatever its backend is called.
