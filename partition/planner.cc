@@ -24,6 +24,8 @@ constexpr int kMostCopies = 16;
 constexpr size_t kMostPlacements = 4096;
 // A next token that comes this much later is as soon, if the stages are more even for it.
 constexpr double kAsSoon = 1.05;
+// Who spreads a model wants its devices to work side by side, though their measured speeds differ.
+constexpr double kAsSoonSpread = 1.25;
 // Layers that can stay do, unless moving brings the next token this much sooner, or makes the
 // slowest stage this much faster: momentary loads differ by as much.
 constexpr double kWorthASoonerToken = 1.10;
@@ -63,7 +65,7 @@ struct Choice {
 
 // No price above that of a device alone, where that is a choice.
 double HighestPrice(const CostModel& model, double least) {
-  double highest = least * kAsSoon;
+  double highest = least * (model.wish().spread ? kAsSoonSpread : kAsSoon);
   for (int device = 0; device < model.num_devices() && !model.wish().spread; ++device)
     highest = std::min(highest, model.Price(std::vector<Slice>{{device, 0, model.num_layers()}}));
   return std::max(highest, least);

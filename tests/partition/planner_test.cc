@@ -288,9 +288,12 @@ TEST(PlannerTest, StagesAreEvenWhereTheNextTokenComesAsSoon) {
   // It stands on one of them so far: moving half of it does not spoil that.
   wish.previous = {{"a", 0, 20}};
   EXPECT_THAT(layers(MustPlan(cluster, wish)), ElementsAre(11, 9));
-  // Where one is twice as fast, the next token decides: the other one gets hardly any.
+  // Speeds that differ as measurements do still give stages that take the same time each.
+  cluster.devices[1] = MakeDevice("b", 8e9, 8 * kGiB);
+  EXPECT_THAT(layers(MustPlan(cluster, wish)), ElementsAre(10, 10));
+  // Where one is twice as fast, the next token counts, too: the other one gets less than its share.
   cluster.devices[1] = MakeDevice("b", 5e9, 8 * kGiB);
-  EXPECT_THAT(layers(MustPlan(cluster, wish)), ElementsAre(2, 18));
+  EXPECT_THAT(layers(MustPlan(cluster, wish)), ElementsAre(6, 14));
 }
 
 TEST(PlannerTest, ABusyMomentMovesNothing) {
