@@ -77,7 +77,7 @@ TEST(ClusterAuthorityTest, SignsOnlyGoodRequests) {
 
 TEST(StoredIdentityTest, ReadsWhatItWritesAndNothingElse) {
   const TestCluster cluster;
-  const std::string folder = cluster.folder();
+  const std::string& folder = cluster.folder();
   EXPECT_EQ(ReadIdentity(folder).status().code(), absl::StatusCode::kNotFound);
   const TlsIdentity identity = cluster.NewWorker(), other = cluster.NewWorker();
   ASSERT_TRUE(WriteIdentity(folder, identity).ok());

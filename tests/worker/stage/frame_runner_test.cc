@@ -9,7 +9,6 @@
 namespace potluck::worker {
 namespace {
 
-using model::Step;
 using model::TokenId;
 using model::TokenKind;
 using model::Wanted;
