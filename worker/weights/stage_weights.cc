@@ -209,6 +209,7 @@ void StageWeightsFetch::OnStage(absl::StatusOr<Needed> needed) {
     }
   }
   needed_ = *std::move(needed);
+  all_bytes_ = std::max<uint64_t>(needed_.bytes, 1);
   VerifyNext();
 }
 
@@ -251,7 +252,9 @@ void StageWeightsFetch::OnMissing(absl::StatusOr<std::vector<model::Blob>> missi
 
 void StageWeightsFetch::CountBytes(uint64_t bytes) {
   counted_bytes_ += bytes;
-  on_progress_(static_cast<double>(counted_bytes_) / static_cast<double>(needed_.bytes));
+  // More may be missing than was at first: another process that finds damage removes it, too.
+  all_bytes_ = std::max(all_bytes_, counted_bytes_);
+  on_progress_(static_cast<double>(counted_bytes_) / static_cast<double>(all_bytes_));
 }
 
 }  // namespace potluck::worker

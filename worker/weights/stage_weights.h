@@ -94,7 +94,7 @@ class StageWeightsFetch {
   ManifestPtr manifest_;
   std::shared_ptr<const model::BlobPin> common_pin_;
   Needed needed_;
-  uint64_t counted_bytes_ = 0;
+  uint64_t counted_bytes_ = 0, all_bytes_ = 1;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
