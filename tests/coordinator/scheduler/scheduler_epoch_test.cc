@@ -105,7 +105,7 @@ TEST(SchedulerEpochTest, WhereAWindowForbidsGoingBackTheSequenceIsBegunAnew) {
   Rig rig(model, Rig::Shape(2));
   const model::SequenceId id = rig.Submit(Rig::Prompt(400, 1), 50);
   while (rig.outcome(id).tokens.empty()) rig.RunSteps(1);
-  rig.ChangePlan(EpochEnd::kPlanned, rig.shape(), 1);
+  rig.Replace(1);
   EXPECT_EQ(rig.scheduler().num_waiting(), 1);
   rig.RunAll();
   rig.ExpectDone(id);
