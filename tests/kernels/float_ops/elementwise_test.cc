@@ -238,7 +238,8 @@ TEST(ReferenceTest, RmsNormIsNearDoublePrecision) {
     double squares = 0;
     for (int64_t d = 0; d < dim; ++d) squares += double{x.at(d)} * x.at(d);
     const double r = 1 / std::sqrt(squares / dim + 1e-5f);
-    const double bound = (static_cast<double>(dim / 16 + 5) / 2 + 6) * 0x1p-24;
+    const int64_t additions = dim / 16 + 5;
+    const double bound = (static_cast<double>(additions) / 2 + 6) * 0x1p-24;
     for (int64_t d = 0; d < dim; ++d) {
       const double want = x.at(d) * r * gain.at(d);
       EXPECT_NEAR(y.at(d), want, bound * std::fabs(want)) << dim << ", " << d;
