@@ -36,9 +36,13 @@ absl::StatusCode CodeOf(int http_status) {
 }  // namespace
 
 void AddClusterOptions(CLI::App& command, ClusterOptions& options) {
-  command.add_option("--url", options.url,
-                     "Where the cluster answers (default: this user's coordinator, else "
-                     "http://127.0.0.1:7070)");
+  command
+      .add_option("--url", options.url,
+                  "Where the cluster answers (default: this user's coordinator, else "
+                  "http://127.0.0.1:7070)")
+      ->check([](const std::string& url) {
+        return std::string(HttpClient::Create(url, "").status().message());
+      });
   command.add_option("--api-key", options.api_key,
                      "For a cluster on another machine (default: $POTLUCK_API_KEY)");
 }

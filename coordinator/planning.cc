@@ -68,28 +68,28 @@ std::string Coordinator::Urgency(const Hosted& hosted) const {
 
 absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
   if (hosted.epochs > 0) return absl::ZeroDuration();
-  const auto is_here = [&](const auto& fits) {
+  // Waiting changes nothing where somebody who fits can be used, or is known not to be for long.
+  const auto is_settled = [&](const auto& fits) {
     return std::ranges::any_of(membership_.members(), [&](const auto& entry) {
-      return entry.second.state(now()) == MemberState::kReady && fits(entry.second);
+      return fits(entry.second) && (entry.second.state(now()) == MemberState::kReady ||
+                                    entry.second.set_aside(now()));
     });
   };
   const auto has_device = [](const Member& member, const std::string& id) {
-    return std::ranges::any_of(member.hello.devices, [&](const wire::DeviceProfile& device) {
-      return id == DeviceId(member.hello.worker, device.device);
-    });
+    return id.starts_with(DeviceId(member.hello.worker, ""));
   };
   absl::Duration until;
   for (const partition::LayerWish& wish : hosted.wish.layers) {
-    const bool here = is_here([&](const Member& member) {
+    const bool settled = is_settled([&](const Member& member) {
       return member.hello.name == wish.name || member.hello.worker == wish.name ||
              has_device(member, wish.name);
     });
-    if (!here) until = hosted.loaded_at + options_.wait_for_workers;
+    if (!settled) until = hosted.loaded_at + options_.wait_for_workers;
   }
   for (const partition::Placement& placement : hosted.wish.previous) {
-    const bool here =
-        is_here([&](const Member& member) { return has_device(member, placement.device_id); });
-    if (!here) until = std::max(until, hosted.loaded_at + options_.wait_for_return);
+    const bool settled =
+        is_settled([&](const Member& member) { return has_device(member, placement.device_id); });
+    if (!settled) until = std::max(until, hosted.loaded_at + options_.wait_for_return);
   }
   return until;
 }
@@ -172,8 +172,11 @@ partition::InstanceWish Coordinator::WishOf(const Hosted& hosted) const {
   wish.previous = pipeline->plan.placements();
   // A running text keeps its context.
   wish.context_length = pipeline->plan.context_length;
-  for (const partition::StagePlan& stage : pipeline->plan.stages)
+  for (const partition::StagePlan& stage : pipeline->plan.stages) {
     wish.cached.push_back({stage.worker_id, stage.first_layer, stage.last_layer + 1});
+    for (const partition::Standby& standby : stage.standby)
+      wish.cached.push_back({standby.worker_id, stage.first_layer, stage.last_layer + 1});
+  }
   return wish;
 }
 
@@ -234,6 +237,8 @@ void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
   if (instance.serving() && !instance.has_leftovers() &&
       plan.placements() == instance.pipeline()->plan.placements()) {
     instance.ReleaseLeftovers();
+    if (instance.Refresh(std::move(plan)) && instance.ready()) KeepCopies(hosted);
+    Changed();
     return;
   }
   // The context is the first plan's for good: a running text cannot lose what it has said.

@@ -58,6 +58,7 @@ struct InstanceWish {
 struct Standby {
   std::string device_id, worker_id, name;
   bool fits_in_memory = false;  // beside all that it holds: takes over without a new plan
+  friend bool operator==(const Standby&, const Standby&) = default;
 };
 
 struct StagePlan {

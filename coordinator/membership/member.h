@@ -63,6 +63,8 @@ struct Member {
   // Its stages may be talked to.
   bool connected() const { return has_control && has_data; }
   MemberState state(absl::Duration now) const;
+  // Not to be used for a while, be it here or not.
+  bool set_aside(absl::Duration now) const;
 };
 
 inline MemberState Member::state(absl::Duration now) const {
@@ -72,6 +74,10 @@ inline MemberState Member::state(absl::Duration now) const {
   if (paused || owner_paused) return MemberState::kPaused;
   if (suspect) return MemberState::kSuspect;
   return measured ? MemberState::kReady : MemberState::kJoining;
+}
+
+inline bool Member::set_aside(absl::Duration now) const {
+  return drained || paused || (connected() && (owner_paused || wants_to_leave || now < rests_until));
 }
 
 inline std::string_view ToString(MemberState state) {

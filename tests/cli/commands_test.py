@@ -57,6 +57,11 @@ class Usage(ProgramTest):
                       ("--logprobs", "3"), ("--raw", "--system", "x"), ("--stop",)):
             with self.subTest(flags=flags):
                 self.misused("run", DEMO, "hi", *flags)
+        for flags in (("up", "--http", "nonsense"), ("up", "--listen", "host:port"), ("join", "nas:7071/pl1.a.b", "--listen", "7"),
+                      ("join", "nas:7071/pl1.a.b", "--advertise", "nas"), ("up", "--wait-for-workers", "soon"),
+                      ("status", "--url", "nas:x")):
+            with self.subTest(flags=flags):
+                self.misused(*flags, says=flags[-2])
         self.misused("tokenize", DEMO, "text", "-f", "file", says="not both")
         self.misused("perplexity", DEMO, says="--file")
         self.misused("bench", DEMO, "-p", "0", "-n", "0", says="nothing to measure")

@@ -94,6 +94,12 @@ class StrangeAnswers(ProgramTest):
                 StrangeServer.answers = {"/cluster": {key: [value]}}
                 self.fine("status", *self.url)
 
+    def test_who_rests_is_said_with_what_ends_it(self):
+        worker = {"id": "ab12", "name": "den", "state": "resting", "rests_for_seconds": 540,
+                  "devices": [{"device": "cpu", "memory_bytes": 1 << 30, "free_memory_bytes": 1 << 29}]}
+        StrangeServer.answers = {"/cluster": {"workers": [worker]}}
+        self.assertRegex(self.fine("status", *self.url).out, r"den rests for another 540 s.*`potluck resume den`")
+
     def test_names_that_are_no_utf_8_are_asked_for_all_the_same(self):
         self.fails("run", "demo", b"caf\xe9", *self.url, says="not UTF-8")
         self.fine("pause", b"d\xe9sk", *self.url)

@@ -41,6 +41,14 @@ class SameWords(ClusterTest):
 
 
 class Life(ClusterTest):
+    def test_a_request_s_end_is_logged_without_its_words(self):
+        self.up()
+        self.join("desk")
+        self.wait_for_stages(1)
+        self.fine("run", "potluck-demo-4m-q8_0", "Bring leeks, please", "-n", "3", "--url", "http://" + self.url)
+        self.coordinator.wait_for(r'event="request ended" .*request=\S+ .*how=length generated_tokens=3')
+        self.assertNotIn("leeks", self.coordinator.text)
+
     def three(self, model=DEMO):
         names = ("attic", "desk", "kitchen")
         self.up("--spread", "--layers", split_evenly(names), model=model)

@@ -212,7 +212,8 @@ void SimWorld::StartCoordinator() {
       coordinator::CoordinatorOptions{.version = wire::OurVersion("sim"),
                                       .term = ++term_,
                                       .cluster = "sim",
-                                      .host = "coordinator"},
+                                      .host = "coordinator",
+                                      .known_workers = known_workers_},
       *coordinator_executor, *planner_executor, *weights_);
   coordinator_transport->Listen(*coordinator);
 }
@@ -224,6 +225,10 @@ SimWorld::~SimWorld() {
 }
 
 void SimWorld::RestartCoordinator() {
+  known_workers_ = coordinator->membership().Known();
+  previous_.clear();
+  if (!coordinator->instances().empty() && instance().pipeline() != nullptr)
+    previous_ = instance().pipeline()->plan.placements();
   coordinator_executor->Stop();
   planner_executor->Stop();
   coordinator_transport->Vanish();
@@ -311,9 +316,11 @@ void SimWorld::Load(bool spread, const partition::LayerWishes& layers) {
   wish.model.embedding.dtype = wish.model.head.dtype = kernels::DType::kQ8_0;
   wish.context_length = model_.context_length;
   wish.parallel = model_.parallel;
+  wish.copies = model_.copies;
   wish.max_step_tokens = 64;
   wish.spread = spread;
   wish.layers = layers;
+  wish.previous = previous_;
   coordinator::InstanceModel model;
   model.name = "hash";
   model.max_step_tokens = wish.max_step_tokens;

@@ -27,6 +27,7 @@ struct SimModel {
   int64_t window = 0;
   int64_t context_length = 512;
   int64_t parallel = 4;
+  int copies = 2;
 };
 
 struct SimWorkerOptions {
@@ -94,7 +95,8 @@ class SimWorld {
   void Kill(const std::string& name, bool silently = false);
   // A new process on the same machine.
   void Restart(const std::string& name);
-  // In a new term, with nothing loaded. Requests of before hear nothing more.
+  // In a new term, with nothing loaded, knowing its workers and, at the next Load, where the model
+  // was. Requests of before hear nothing more.
   void RestartCoordinator();
   void Freeze(const std::string& name) { workers_.at(name)->executor->Pause(); }
   void Thaw(const std::string& name) { workers_.at(name)->executor->Resume(); }
@@ -146,6 +148,8 @@ class SimWorld {
 
   const SimModel model_;
   int64_t term_ = 0;
+  std::vector<coordinator::KnownWorker> known_workers_;
+  std::vector<partition::Placement> previous_;
   std::unique_ptr<NoWeights> weights_;
   std::map<std::string, std::unique_ptr<SimWorker>> workers_;
   uint64_t num_processes_ = 0;

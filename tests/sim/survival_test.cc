@@ -148,6 +148,33 @@ TEST_F(SurvivalTest, AStandbyLoadsWhileAWorkerIsSuspectAndLetsGoWhenItReturns) {
 }
 
 // One machine could hold all of it, but would have to load what the standby has on its disk.
+TEST_F(SurvivalTest, WhoComesAndGoesBesideThePipelineStandsByWithoutAChange) {
+  world.emplace();
+  world->AddWorker("a");
+  world->Load(/*spread=*/false);
+  ASSERT_TRUE(world->RunUntil([&] { return world->ready(); }));
+  const auto plan = [&]() -> const partition::InstancePlan& {
+    return world->instance().pipeline()->plan;
+  };
+  const model::Epoch epoch = world->instance().pipeline()->epoch;
+  EXPECT_TRUE(plan().stages[0].standby.empty());
+  EXPECT_FALSE(plan().losses[0].survived);
+  world->AddWorker("b");
+  world->AddWorker("c");
+  ASSERT_TRUE(world->RunUntil([&] { return !plan().stages[0].standby.empty(); }));
+  EXPECT_TRUE(plan().losses[0].survived);
+  const std::string first = plan().stages[0].standby[0].worker_id;
+  world->Run(absl::Minutes(1));
+  EXPECT_EQ(plan().stages[0].standby[0].worker_id, first);
+  world->Kill(first);
+  const std::string second = first == "b" ? "c" : "b";
+  EXPECT_TRUE(world->RunUntil([&] { return plan().stages[0].standby[0].worker_id == second; }));
+  world->Kill(second);
+  EXPECT_TRUE(world->RunUntil([&] { return plan().stages[0].standby.empty(); }));
+  EXPECT_FALSE(plan().losses[0].survived);
+  EXPECT_EQ(world->instance().pipeline()->epoch, epoch);
+}
+
 TEST_F(SurvivalTest, AStandbyTakesOverBeforeABetterPlaceIsSought) {
   world.emplace();
   for (const char* name : {"a", "b", "c"}) world->AddWorker(name);
@@ -427,6 +454,32 @@ TEST_F(SurvivalTest, WhatAChangeThatCameToNothingHasLoadedIsFreed) {
       world->RunUntil([&] { return world->stages.alive == 2 && all_serve(2); }, absl::Seconds(20)));
   Generate();
   ExpectAllFinish();
+}
+
+TEST_F(SurvivalTest, AfterARestartNobodyWaitsForAWorkerThatIsSetAside) {
+  Start(3);
+  ASSERT_EQ(world->Stages().size(), 3);
+  ASSERT_TRUE(world->coordinator->membership().Pause("w1").ok());
+  world->Kill("w2");
+  ASSERT_TRUE(world->coordinator->membership().Drain("w2").ok());
+  world->RestartCoordinator();
+  world->Load();
+  ASSERT_TRUE(world->RunUntil([&] { return world->ready(); }, absl::Seconds(20)));
+  EXPECT_EQ(world->Stages(), (std::vector<std::string>{"w0"}));
+  Generate();
+  ExpectAllFinish();
+}
+
+TEST_F(SurvivalTest, AfterARestartTheWorkersOfTheLastPlanAreWaitedFor) {
+  Start(3);
+  world->Kill("w2");
+  world->RestartCoordinator();
+  world->Load();
+  world->Run(absl::Seconds(20));
+  EXPECT_FALSE(world->ready());
+  world->Restart("w2");
+  ASSERT_TRUE(world->RunUntil([&] { return world->ready(); }, absl::Seconds(20)));
+  EXPECT_EQ(world->Stages().size(), 3);
 }
 
 TEST_F(SurvivalTest, WhatWasUnloadedIsForgottenInTheNextTerm) {

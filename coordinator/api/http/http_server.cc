@@ -223,8 +223,11 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
 
   size_t queued_bytes() const override { return queued_bytes_; }
   void OnDrained(absl::AnyInvocable<void()> drained) override {
-    MutexLock lock(mutex_);
-    drained_ = std::make_shared<absl::AnyInvocable<void()>>(std::move(drained));
+    {
+      MutexLock lock(mutex_);
+      drained_ = std::move(drained);
+    }
+    if (queued_bytes_ == 0) Drained();
   }
   bool gone() const override {
     MutexLock lock(mutex_);
@@ -243,13 +246,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
 
   // From the io thread: so many of the answer's bytes are on their way.
   void Written(size_t bytes) {
-    if (queued_bytes_.fetch_sub(bytes) != bytes) return;
-    std::shared_ptr<absl::AnyInvocable<void()>> drained;
-    {
-      MutexLock lock(mutex_);
-      drained = drained_;
-    }
-    if (drained) shared_->executor.Post([drained]() { (*drained)(); });
+    if (queued_bytes_.fetch_sub(bytes) == bytes) Drained();
   }
   void ClientIsGone() {
     absl::AnyInvocable<void()> gone;
@@ -257,7 +254,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
       MutexLock lock(mutex_);
       is_gone_ = true;
       std::swap(gone, gone_);
-      drained_.reset();
+      drained_ = nullptr;
     }
     if (gone) shared_->executor.Post(std::move(gone));
   }
@@ -271,6 +268,14 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
       if (!bytes.empty()) connection.Enqueue(std::move(bytes));
       if (last) connection.FinishAnswer();
     });
+  }
+  void Drained() {
+    absl::AnyInvocable<void()> drained;
+    {
+      MutexLock lock(mutex_);
+      std::swap(drained, drained_);
+    }
+    if (drained) shared_->executor.Post(std::move(drained));
   }
   template <typename F>
   void OnIoThread(F f) {
@@ -287,7 +292,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
   mutable Mutex mutex_;
   bool is_gone_ ABSL_GUARDED_BY(mutex_) = false;
   absl::AnyInvocable<void()> gone_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<absl::AnyInvocable<void()>> drained_ ABSL_GUARDED_BY(mutex_);
+  absl::AnyInvocable<void()> drained_ ABSL_GUARDED_BY(mutex_);
 };
 
 bool Connection::Failed(error_code error) {

@@ -61,7 +61,7 @@ class HttpExchange {
 
   // Given to the stream and not yet to the network. A handler that lets this grow pays with memory.
   virtual size_t queued_bytes() const = 0;
-  // Called in a task of the executor whenever the queue has become empty.
+  // Called in a task of the executor, once, when the queue is empty; replaces one that still waits.
   virtual void OnDrained(absl::AnyInvocable<void()> drained) = 0;
   // Whether the client went before the answer has ended.
   virtual bool gone() const = 0;

@@ -198,34 +198,40 @@ TEST_F(HttpServerTest, ARequestThatComesEarlyIsReadInItsTurn) {
 TEST_F(HttpServerTest, AReaderThatStopsIsSeenInTheQueue) {
   std::mutex mutex;
   std::condition_variable changed;
-  bool drained = false;
+  int drained = 0;
   std::shared_ptr<HttpExchange> kept;
+  const auto wait_for = [&](auto condition) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, std::chrono::seconds(20), condition);
+  };
+  const auto count = [&] {
+    std::lock_guard lock(mutex);
+    ++drained;
+    changed.notify_all();
+  };
   Start([&](std::shared_ptr<HttpExchange> exchange) {
-    exchange->OnDrained([&] {
-      std::lock_guard lock(mutex);
-      drained = true;
-      changed.notify_all();
-    });
     exchange->BeginStream(200, "text/plain");
     // More than the sockets' buffers hold.
     exchange->Write(std::string(size_t{64} << 20, 'x'));
+    exchange->OnDrained(count);
     std::lock_guard lock(mutex);
     kept = std::move(exchange);
     changed.notify_all();
   });
   RawClient client(address_);
   client.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-  {
-    std::unique_lock lock(mutex);
-    ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return kept != nullptr; }));
-    drained = false;  // the head alone may have been
-  }
+  ASSERT_TRUE(wait_for([&] { return kept != nullptr; }));
   EXPECT_GT(kept->queued_bytes(), size_t{32} << 20);
-  kept->End();
-  EXPECT_GT(client.ReadUntil("0\r\n\r\n").size(), size_t{64} << 20);
-  std::unique_lock lock(mutex);
-  EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return drained; }));
+  client.ReadUntil("xxx\r\n");
+  ASSERT_TRUE(wait_for([&] { return drained == 1; }));
   EXPECT_EQ(kept->queued_bytes(), 0);
+  // It is told once, and at once where nothing is queued.
+  kept->Write("more");
+  client.ReadUntil("more");
+  kept->OnDrained(count);
+  EXPECT_TRUE(wait_for([&] { return drained >= 2; }));
+  EXPECT_EQ(drained, 2);
+  kept->End();
 }
 
 TEST_F(HttpServerTest, AnExchangeThatIsDroppedAnswers500) {
