@@ -1,7 +1,9 @@
 #include "coordinator/membership/cluster_profile.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -122,6 +124,36 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
   return profile;
 }
 
+// Devices of one host that are described alike are equally fast: what disturbs a measurement makes
+// it slower, so the fastest is right. A difference by chance would make stages uneven.
+class SpeedOfTwins {
+ public:
+  void Add(const Member& member, size_t index, partition::DeviceProfile& device) {
+    const std::string& description = member.hello.devices[index].description;
+    if (!description.empty()) twins_[{HostOf(member), description}].push_back(&device);
+  }
+  void Share() {
+    for (auto& [key, twins] : twins_) {
+      partition::DeviceProfile fastest = *twins.front();
+      for (const partition::DeviceProfile* twin : twins) TakeFaster(*twin, fastest);
+      for (partition::DeviceProfile* twin : twins) TakeFaster(fastest, *twin);
+    }
+  }
+
+ private:
+  static void TakeFaster(const partition::DeviceProfile& from, partition::DeviceProfile& to) {
+    const auto larger = [](const partition::FormatRates& a, partition::FormatRates& b) {
+      std::ranges::transform(a, b, b.begin(), [](double x, double y) { return std::max(x, y); });
+    };
+    larger(from.decode_bytes_per_second, to.decode_bytes_per_second);
+    larger(from.prefill_operations_per_second, to.prefill_operations_per_second);
+    to.step_overhead_seconds = std::min(from.step_overhead_seconds, to.step_overhead_seconds);
+    to.layer_overhead_seconds = std::min(from.layer_overhead_seconds, to.layer_overhead_seconds);
+  }
+
+  std::map<std::pair<std::string, std::string>, std::vector<partition::DeviceProfile*>> twins_;
+};
+
 // Of a link whose measuring did not end in time: a poor Wi-Fi's.
 constexpr LinkQuality kUnmeasured = {true, 5e-3, 5e6};
 
@@ -143,12 +175,19 @@ partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Memb
   const std::map<std::string, double> loads = LoadOfHosts(members);
   cluster.coordinator_id = wire::kCoordinator;
   cluster.coordinator_host_id = coordinator_host;
+  std::vector<std::pair<const Member*, size_t>> origins;
   for (const auto& [id, member] : members) {
     if (!Plannable(member, now)) continue;
-    for (size_t i = 0; i < member.hello.devices.size(); ++i)
+    for (size_t i = 0; i < member.hello.devices.size(); ++i) {
       cluster.devices.push_back(
           MakeDevice(member, i, now, held_on_hosts, loads.at(HostOf(member))));
+      origins.emplace_back(&member, i);
+    }
   }
+  SpeedOfTwins twins;
+  for (size_t i = 0; i < origins.size(); ++i)
+    twins.Add(*origins[i].first, origins[i].second, cluster.devices[i]);
+  twins.Share();
   std::erase_if(cluster.devices, [](const partition::DeviceProfile& device) {
     return std::ranges::none_of(device.decode_bytes_per_second, [](double r) { return r > 0; });
   });

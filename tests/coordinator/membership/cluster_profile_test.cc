@@ -107,6 +107,26 @@ TEST(ClusterProfileTest, WhoSeesTheLeastLoadOfAHostIsRight) {
   EXPECT_EQ(Profile(members).devices[1].load, 0);
 }
 
+TEST(ClusterProfileTest, LikeDevicesOfAHostAreEquallyFast) {
+  Members members = {{"w1", MakeMember("w1")}, {"w2", MakeMember("w2")}};
+  for (auto& [id, member] : members) member.hello.devices[0].description = "Ryzen, 4 threads";
+  wire::DeviceProfile& undisturbed = members.at("w2").hello.devices[0];
+  undisturbed.rates[0].decode_bytes_per_second *= 2;
+  undisturbed.layer_overhead_seconds /= 2;
+  const auto speeds_of = [&](size_t index) {
+    const partition::ClusterProfile cluster = Profile(members);
+    return std::pair(cluster.devices[index].decode_bytes_per_second,
+                     cluster.devices[index].layer_overhead_seconds);
+  };
+  EXPECT_NE(speeds_of(0), speeds_of(1));
+  members.at("w2").hello.host = members.at("w1").hello.host;
+  const auto fastest = speeds_of(1);
+  EXPECT_EQ(speeds_of(0), fastest);
+  members.at("w1").hello.devices[0].description = "Ryzen, 2 threads";
+  EXPECT_NE(speeds_of(0), fastest);
+  EXPECT_EQ(speeds_of(1), fastest);
+}
+
 // Whether a device shares its host's memory is its worker's to say, whatever its backend is called.
 TEST(ClusterProfileTest, MemoryOfItsOwnIsWhatTheWorkerSays) {
   Members members = {{"w1", MakeMember("w1")}};
