@@ -18,6 +18,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
+// What has come in less is one piece: it tells nothing of the speed at which it was made.
+constexpr double kOnePieceSeconds = 1e-3;
+
 // Events of a stream (text/event-stream) as their bytes come.
 class EventReader {
  public:
@@ -187,7 +190,7 @@ class RemoteRunner {
     std::cout << "\n" << std::flush;
     const double seconds = absl::ToDoubleSeconds(answer.last_token - answer.first_token);
     const std::string speed =
-        generated > 1 && seconds > 0
+        generated > 1 && seconds > kOnePieceSeconds
             ? absl::StrFormat(", %.1f tokens/s", static_cast<double>(generated - 1) / seconds)
             : "";
     absl::FPrintF(stderr, "prompt %d tokens; first token after %d ms; generated %d tokens%s; %s\n",

@@ -37,14 +37,16 @@ int64_t ReadNumber(const std::string& path) {
 }
 
 // `group` and all that it is in, up to where they are mounted. A container may see its own group
-// there under a path that only the host knows: what is not there limits nothing.
+// there under a path that only the host knows: what is not there limits nothing, nor does a limit
+// beyond what the machine has.
 void ApplyLimits(const std::string& mount, std::string group, const Names& names,
                  HostMemory& memory) {
+  const int64_t machine_bytes = memory.total_bytes;
   while (true) {
     const std::string folder = mount + group + "/";
     const int64_t limit = ReadNumber(folder + names.limit);
-    if (limit > 0 && limit < memory.total_bytes) memory.total_bytes = limit;
-    if (limit > 0) {
+    if (limit > 0 && limit < machine_bytes) {
+      memory.total_bytes = std::min(memory.total_bytes, limit);
       const int64_t used = ReadNumber(folder + names.used) - ReadFileCache(folder + "memory.stat");
       memory.free_bytes = std::min(memory.free_bytes, std::max<int64_t>(0, limit - used));
     }
