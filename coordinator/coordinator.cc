@@ -187,6 +187,7 @@ void Coordinator::OnMembersChanged() {
 void Coordinator::OnMemberLost(const wire::WorkerId& worker, bool in_order) {
   if (!in_order) ++counters_.workers_lost;
   for (const auto& [id, hosted] : instances_) {
+    std::erase_if(hosted->copies, [&](const auto& copy) { return std::get<0>(copy) == worker; });
     const bool held = hosted->instance.holds();
     hosted->instance.OnWorkerLost(worker);
     if (held && hosted->instance.target() != nullptr && !hosted->instance.holds())

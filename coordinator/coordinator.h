@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -69,7 +70,7 @@ class Coordinator final : public wire::LinkAcceptor,
 
   // Plans and loads it as soon as the workers can carry it; ids are the coordinator's. Where
   // `wish.previous` says that an earlier life of this coordinator had it on some devices, those are
-  // waited for, for a while.
+  // waited for, for a while, unless they are drained, paused or resting.
   absl::StatusOr<model::InstanceId> Load(InstanceModel model, partition::InstanceWish wish);
   absl::Status Unload(model::InstanceId instance);
 
@@ -129,6 +130,8 @@ class Coordinator final : public wire::LinkAcceptor,
     std::map<std::string, double> planned_share;  // of its devices' speed, by the plan
     std::map<size_t, absl::Duration> slow_since;  // by stage
     int64_t watched_steps = 0;  // that had been run when its pace was last looked at
+    // Who was asked for copies of which layers, first and last, and was not lost since.
+    std::set<std::tuple<wire::WorkerId, int64_t, int64_t>> copies;
     std::map<model::SequenceId, RequestEvents*> requests;
   };
 
@@ -183,7 +186,8 @@ class Coordinator final : public wire::LinkAcceptor,
   static std::vector<partition::Placement> WithStandbys(const Hosted& hosted,
                                                         const PlanQuestion& question);
   void CannotPlan(Hosted& hosted, const absl::Status& why);
-  void KeepCopies(const Hosted& hosted);
+  void KeepCopies(Hosted& hosted);
+  bool HasSuspectStandby(const Hosted& hosted) const;
   void WatchPace(Hosted& hosted);
   // A stage's worker has fallen silent: those who would take over get ready.
   void GetReadyForLoss(Hosted& hosted, partition::InstancePlan plan);

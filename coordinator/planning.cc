@@ -75,20 +75,22 @@ absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
                                     entry.second.set_aside(now()));
     });
   };
-  const auto has_device = [](const Member& member, const std::string& id) {
-    return id.starts_with(DeviceId(member.hello.worker, ""));
+  const auto is_of = [](const Member& member, const std::string& device_id) {
+    return device_id.starts_with(DeviceId(member.hello.worker, ""));
   };
   absl::Duration until;
   for (const partition::LayerWish& wish : hosted.wish.layers) {
+    // Another machine may have the name of one that is remembered.
     const bool settled = is_settled([&](const Member& member) {
-      return member.hello.name == wish.name || member.hello.worker == wish.name ||
-             has_device(member, wish.name);
+      return member.connected() &&
+             (member.hello.name == wish.name || member.hello.worker == wish.name ||
+              is_of(member, wish.name));
     });
     if (!settled) until = hosted.loaded_at + options_.wait_for_workers;
   }
   for (const partition::Placement& placement : hosted.wish.previous) {
     const bool settled =
-        is_settled([&](const Member& member) { return has_device(member, placement.device_id); });
+        is_settled([&](const Member& member) { return is_of(member, placement.device_id); });
     if (!settled) until = std::max(until, hosted.loaded_at + options_.wait_for_return);
   }
   return until;
@@ -175,7 +177,7 @@ partition::InstanceWish Coordinator::WishOf(const Hosted& hosted) const {
   for (const partition::StagePlan& stage : pipeline->plan.stages) {
     wish.cached.push_back({stage.worker_id, stage.first_layer, stage.last_layer + 1});
     for (const partition::Standby& standby : stage.standby)
-      wish.cached.push_back({standby.worker_id, stage.first_layer, stage.last_layer + 1});
+      wish.standing_by.push_back({standby.worker_id, stage.first_layer, stage.last_layer + 1});
   }
   return wish;
 }
@@ -237,7 +239,9 @@ void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
   if (instance.serving() && !instance.has_leftovers() &&
       plan.placements() == instance.pipeline()->plan.placements()) {
     instance.ReleaseLeftovers();
-    if (instance.Refresh(std::move(plan)) && instance.ready()) KeepCopies(hosted);
+    // Who is silent for a moment goes on standing by: it is heard from or lost soon.
+    if (!HasSuspectStandby(hosted)) instance.Refresh(std::move(plan));
+    if (instance.ready()) KeepCopies(hosted);
     Changed();
     return;
   }
@@ -268,6 +272,15 @@ bool Coordinator::HasSuspect(const Hosted& hosted) const {
   const std::set<wire::WorkerId> workers = hosted.instance.pipeline()->workers();
   return std::ranges::any_of(workers, [&](const wire::WorkerId& worker) {
     return membership_.StateOf(worker) == MemberState::kSuspect;
+  });
+}
+
+bool Coordinator::HasSuspectStandby(const Hosted& hosted) const {
+  const auto is_suspect = [this](const partition::Standby& standby) {
+    return membership_.StateOf(standby.worker_id) == MemberState::kSuspect;
+  };
+  return std::ranges::any_of(hosted.instance.pipeline()->plan.stages, [&](const auto& stage) {
+    return std::ranges::any_of(stage.standby, is_suspect);
   });
 }
 
@@ -352,9 +365,11 @@ void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
 }
 
 // Weights of a stage's layers go, in the background, to those who could take it over.
-void Coordinator::KeepCopies(const Hosted& hosted) {
+void Coordinator::KeepCopies(Hosted& hosted) {
   for (const partition::StagePlan& stage : hosted.instance.pipeline()->plan.stages) {
     for (const partition::Standby& standby : stage.standby) {
+      if (!hosted.copies.insert({standby.worker_id, stage.first_layer, stage.last_layer}).second)
+        continue;
       wire::KeepCopy copy{.manifest = hosted.instance.model().manifest,
                           .range = {2 * stage.first_layer, 2 * (stage.last_layer + 1)},
                           .sources = {}};

@@ -51,6 +51,7 @@ struct InstanceWish {
   // other instances are planned, and moving a layer counts.
   std::vector<Placement> previous;
   std::vector<CachedLayers> cached;
+  std::vector<CachedLayers> standing_by;  // whose copies are kept, or on their way
   // What speeds are told for; 0: cost_model.h's.
   int64_t prompt_tokens = 0, depth = 0;
 };
@@ -58,7 +59,6 @@ struct InstanceWish {
 struct Standby {
   std::string device_id, worker_id, name;
   bool fits_in_memory = false;  // beside all that it holds: takes over without a new plan
-  friend bool operator==(const Standby&, const Standby&) = default;
 };
 
 struct StagePlan {

@@ -192,13 +192,9 @@ void AddNotes(const PlanFacts& facts, InstancePlan& plan) {
   }
   if (!plan.exact)
     plan.notes.push_back("more than ten devices: a good split, not certainly the best");
-  if (model.wish().previous.empty()) return;
-  if (plan.placements() == model.wish().previous) {
-    plan.notes.push_back("all layers stay where they are");
-  } else {
-    plan.notes.push_back(absl::StrCat("loading ", Bytes(plan.moved_bytes),
-                                      " of layers takes about ", Seconds(plan.moving_seconds)));
-  }
+  if (model.wish().previous.empty() || plan.placements() == model.wish().previous) return;
+  plan.notes.push_back(absl::StrCat("loading ", Bytes(plan.moved_bytes), " of layers takes about ",
+                                    Seconds(plan.moving_seconds)));
 }
 
 }  // namespace

@@ -147,7 +147,8 @@ absl::Status CheckWish(const InstanceWish& wish) {
   }
   if (!wish.layers.empty())
     POTLUCK_RETURN_IF_ERROR(OrderLayerWishes(wish.layers, wish.model.num_layers()).status());
-  if (wish.previous.size() > kMostPlacements || wish.cached.size() > kMostPlacements) {
+  if (wish.previous.size() > kMostPlacements || wish.cached.size() > kMostPlacements ||
+      wish.standing_by.size() > kMostPlacements) {
     return absl::InvalidArgumentError(absl::StrCat("instance ", Printable(wish.id),
                                                    " names more than ", kMostPlacements,
                                                    " places where its layers are"));
@@ -160,6 +161,8 @@ absl::Status CheckWish(const InstanceWish& wish) {
     POTLUCK_RETURN_IF_ERROR(CheckRange(placement.first, placement.end, wish));
   for (const CachedLayers& cached : wish.cached)
     POTLUCK_RETURN_IF_ERROR(CheckRange(cached.first, cached.end, wish));
+  for (const CachedLayers& standby : wish.standing_by)
+    POTLUCK_RETURN_IF_ERROR(CheckRange(standby.first, standby.end, wish));
   return absl::OkStatus();
 }
 

@@ -29,19 +29,22 @@ class StandbyChooser {
     for (int number = 0; number < model_.num_devices(); ++number) {
       const DeviceProfile& device = model_.device(number);
       if (device.worker_id == model_.device(slice.device).worker_id) continue;
-      const bool cached = HasCached(device.worker_id, slice);
-      if (!cached && free_disk_[device.worker_id] < weight_bytes) continue;
+      const bool cached = AreAllIn(model_.wish().cached, device.worker_id, slice);
+      const bool present = AreAllIn(model_.wish().standing_by, device.worker_id, slice);
+      if (!cached && !present && free_disk_[device.worker_id] < weight_bytes) continue;
       const double seconds =
           model_.CostsOf(number, model_.Decode(1), 1, false).Of(slice.first, slice.end);
       candidates.push_back({.not_cached = !cached,
                             .same_host = device.host_id == model_.device(slice.device).host_id,
                             .no_memory = !HasRoom(number, slice),
+                            .not_present = !present,
                             .serves = held_bytes_.contains(number),
                             .seconds = seconds,
                             .number = number});
     }
     std::ranges::sort(candidates, {}, [](const Candidate& c) {
-      return std::tuple(c.not_cached, c.same_host, c.no_memory, c.serves, c.seconds, c.number);
+      return std::tuple(c.not_cached, c.same_host, c.no_memory, c.not_present, c.serves, c.seconds,
+                        c.number);
     });
     std::vector<Standby> chosen;
     std::set<std::string> workers;
@@ -50,22 +53,23 @@ class StandbyChooser {
       const DeviceProfile& device = model_.device(candidate.number);
       if (!workers.insert(device.worker_id).second) continue;  // one disk
       chosen.push_back({device.id, device.worker_id, device.name, !candidate.no_memory});
-      if (candidate.not_cached) free_disk_[device.worker_id] -= weight_bytes;
+      if (candidate.not_cached && candidate.not_present) free_disk_[device.worker_id] -= weight_bytes;
     }
     return chosen;
   }
 
  private:
   struct Candidate {
-    bool not_cached, same_host, no_memory, serves;
+    bool not_cached, same_host, no_memory, not_present, serves;
     double seconds;
     int number;
   };
 
-  bool HasCached(const std::string& worker_id, const Slice& slice) const {
+  static bool AreAllIn(const std::vector<CachedLayers>& kept, const std::string& worker_id,
+                       const Slice& slice) {
     for (int64_t layer = slice.first; layer < slice.end; ++layer) {
-      const bool found = std::ranges::any_of(model_.wish().cached, [&](const CachedLayers& cached) {
-        return cached.worker_id == worker_id && cached.first <= layer && layer < cached.end;
+      const bool found = std::ranges::any_of(kept, [&](const CachedLayers& some) {
+        return some.worker_id == worker_id && some.first <= layer && layer < some.end;
       });
       if (!found) return false;
     }

@@ -43,21 +43,6 @@ double Instance::loaded_fraction() const {
 
 // --- Changes -------------------------------------------------------------------------------------
 
-bool Instance::Refresh(partition::InstancePlan plan) {
-  partition::InstancePlan& present = pipeline_->plan;
-  bool changed = false;
-  for (size_t stage = 0; stage < plan.stages.size(); ++stage) {
-    changed |= plan.stages[stage].standby != present.stages[stage].standby;
-    present.stages[stage].standby = std::move(plan.stages[stage].standby);
-  }
-  present.hops = std::move(plan.hops);
-  present.prediction = plan.prediction;
-  present.left_out = std::move(plan.left_out);
-  present.losses = std::move(plan.losses);
-  present.notes = std::move(plan.notes);
-  return changed;
-}
-
 void Instance::Change(partition::InstancePlan plan, const model::Epoch& epoch) {
   GiveUpChange();
   last_epoch_ = epoch;

@@ -88,9 +88,9 @@ class Instance {
   // How much of the target's weights is there, 0 to 1.
   double loaded_fraction() const;
 
-  // A plan with the placements of the pipeline that serves, newer: takes from it who stands by, what
-  // losses mean, and what is expected. Whether other devices stand by than before.
-  bool Refresh(partition::InstancePlan plan);
+  // A newer plan with the placements and the context of the pipeline that serves: who stands by, what
+  // losses mean, and what is expected.
+  void Refresh(partition::InstancePlan plan) { pipeline_->plan = std::move(plan); }
   // Begins a change to this plan; one that is under way is given up.
   void Change(partition::InstancePlan plan, const model::Epoch& epoch);
   // Prepares such a change for the loss of a worker of the present pipeline, and goes on with it

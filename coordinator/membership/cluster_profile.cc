@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -90,9 +90,54 @@ std::map<std::string, double> LoadOfHosts(const std::map<wire::WorkerId, Member>
   return loads;
 }
 
+// Devices of one host that are described alike, see as much memory and run the same program are
+// equally fast: what disturbs a measurement makes it slower, so the fastest is right. A difference
+// by chance would make stages uneven.
+using Likeness = std::tuple<std::string, std::string, std::string, std::string, int64_t>;
+Likeness LikenessOf(const Member& member, size_t index) {
+  const wire::DeviceProfile& device = member.hello.devices[index];
+  return {HostOf(member), member.hello.version.build, device.description, device.numerics_class,
+          device.memory_bytes};
+}
+
+struct Speeds {
+  std::map<kernels::DType, wire::DeviceProfile::Rate> rates;
+  double step_overhead_seconds = 0, layer_overhead_seconds = 0;
+};
+
+std::map<Likeness, Speeds> FastestOf(const std::map<wire::WorkerId, Member>& members) {
+  std::map<Likeness, Speeds> fastest;
+  for (const auto& [id, member] : members) {
+    if (!member.connected()) continue;
+    for (size_t i = 0; i < member.hello.devices.size(); ++i) {
+      const wire::DeviceProfile& device = member.hello.devices[i];
+      const Speeds own = {{}, device.step_overhead_seconds, device.layer_overhead_seconds};
+      Speeds& speeds = fastest.try_emplace(LikenessOf(member, i), own).first->second;
+      speeds.step_overhead_seconds =
+          std::min(speeds.step_overhead_seconds, device.step_overhead_seconds);
+      speeds.layer_overhead_seconds =
+          std::min(speeds.layer_overhead_seconds, device.layer_overhead_seconds);
+      for (const wire::DeviceProfile::Rate& rate : device.rates) {
+        wire::DeviceProfile::Rate& most = speeds.rates[rate.dtype];
+        most.decode_bytes_per_second =
+            std::max(most.decode_bytes_per_second, rate.decode_bytes_per_second);
+        most.prefill_operations_per_second =
+            std::max(most.prefill_operations_per_second, rate.prefill_operations_per_second);
+      }
+    }
+  }
+  return fastest;
+}
+
+// What can be said of a device only with its neighbours.
+struct Hosts {
+  std::map<HostMemory, int64_t> held_bytes;
+  std::map<std::string, double> loads;
+  std::map<Likeness, Speeds> speeds;
+};
+
 partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Duration now,
-                                    const std::map<HostMemory, int64_t>& held_on_hosts,
-                                    double load) {
+                                    const Hosts& hosts) {
   const wire::DeviceProfile& device = member.hello.devices[index];
   partition::DeviceProfile profile;
   profile.id = DeviceId(member.hello.worker, device.device);
@@ -102,18 +147,20 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
   profile.backend = device.backend;
   profile.numerics_class = device.numerics_class;
   profile.own_memory = device.own_memory;
-  for (const wire::DeviceProfile::Rate& rate : device.rates) {
-    const auto format = static_cast<size_t>(rate.dtype);
+  const Speeds& speeds = hosts.speeds.at(LikenessOf(member, index));
+  for (const wire::DeviceProfile::Rate& own : device.rates) {
+    const auto format = static_cast<size_t>(own.dtype);
     if (format >= profile.decode_bytes_per_second.size()) continue;
+    const wire::DeviceProfile::Rate& rate = speeds.rates.at(own.dtype);
     profile.decode_bytes_per_second[format] = rate.decode_bytes_per_second;
     profile.prefill_operations_per_second[format] = rate.prefill_operations_per_second;
   }
-  profile.step_overhead_seconds = device.step_overhead_seconds;
-  profile.layer_overhead_seconds = device.layer_overhead_seconds;
-  profile.load = load;
+  profile.step_overhead_seconds = speeds.step_overhead_seconds;
+  profile.layer_overhead_seconds = speeds.layer_overhead_seconds;
+  profile.load = hosts.loads.at(HostOf(member));
   const Memory memory = MemoryOf(member, index);
   const int64_t held =
-      device.own_memory ? memory.held_bytes : held_on_hosts.at(HostMemoryOf(member, index));
+      device.own_memory ? memory.held_bytes : hosts.held_bytes.at(HostMemoryOf(member, index));
   profile.total_memory_bytes = std::max(device.memory_bytes, device.free_memory_bytes);
   profile.free_memory_bytes = std::min(memory.free_bytes + held, profile.total_memory_bytes);
   profile.memory_limit_bytes = device.memory_limit_bytes;
@@ -123,36 +170,6 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
   profile.availability = AvailabilityOf(member.state(now));
   return profile;
 }
-
-// Devices of one host that are described alike are equally fast: what disturbs a measurement makes
-// it slower, so the fastest is right. A difference by chance would make stages uneven.
-class SpeedOfTwins {
- public:
-  void Add(const Member& member, size_t index, partition::DeviceProfile& device) {
-    const std::string& description = member.hello.devices[index].description;
-    if (!description.empty()) twins_[{HostOf(member), description}].push_back(&device);
-  }
-  void Share() {
-    for (auto& [key, twins] : twins_) {
-      partition::DeviceProfile fastest = *twins.front();
-      for (const partition::DeviceProfile* twin : twins) TakeFaster(*twin, fastest);
-      for (partition::DeviceProfile* twin : twins) TakeFaster(fastest, *twin);
-    }
-  }
-
- private:
-  static void TakeFaster(const partition::DeviceProfile& from, partition::DeviceProfile& to) {
-    const auto larger = [](const partition::FormatRates& a, partition::FormatRates& b) {
-      std::ranges::transform(a, b, b.begin(), [](double x, double y) { return std::max(x, y); });
-    };
-    larger(from.decode_bytes_per_second, to.decode_bytes_per_second);
-    larger(from.prefill_operations_per_second, to.prefill_operations_per_second);
-    to.step_overhead_seconds = std::min(from.step_overhead_seconds, to.step_overhead_seconds);
-    to.layer_overhead_seconds = std::min(from.layer_overhead_seconds, to.layer_overhead_seconds);
-  }
-
-  std::map<std::pair<std::string, std::string>, std::vector<partition::DeviceProfile*>> twins_;
-};
 
 // Of a link whose measuring did not end in time: a poor Wi-Fi's.
 constexpr LinkQuality kUnmeasured = {true, 5e-3, 5e6};
@@ -171,23 +188,14 @@ partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Memb
                                              const std::string& coordinator_host,
                                              absl::Duration now) {
   partition::ClusterProfile cluster;
-  const std::map<HostMemory, int64_t> held_on_hosts = HeldOnHosts(members);
-  const std::map<std::string, double> loads = LoadOfHosts(members);
+  const Hosts hosts = {HeldOnHosts(members), LoadOfHosts(members), FastestOf(members)};
   cluster.coordinator_id = wire::kCoordinator;
   cluster.coordinator_host_id = coordinator_host;
-  std::vector<std::pair<const Member*, size_t>> origins;
   for (const auto& [id, member] : members) {
     if (!Plannable(member, now)) continue;
-    for (size_t i = 0; i < member.hello.devices.size(); ++i) {
-      cluster.devices.push_back(
-          MakeDevice(member, i, now, held_on_hosts, loads.at(HostOf(member))));
-      origins.emplace_back(&member, i);
-    }
+    for (size_t i = 0; i < member.hello.devices.size(); ++i)
+      cluster.devices.push_back(MakeDevice(member, i, now, hosts));
   }
-  SpeedOfTwins twins;
-  for (size_t i = 0; i < origins.size(); ++i)
-    twins.Add(*origins[i].first, origins[i].second, cluster.devices[i]);
-  twins.Share();
   std::erase_if(cluster.devices, [](const partition::DeviceProfile& device) {
     return std::ranges::none_of(device.decode_bytes_per_second, [](double r) { return r > 0; });
   });

@@ -15,7 +15,8 @@ namespace potluck::coordinator {
 std::string DeviceId(const wire::WorkerId& worker, const std::string& device);
 
 // Members that are connected and measured. What the stages of a host's workers hold is taken on the
-// machine, and free for the planner, which knows of its instances.
+// machine, and free for the planner, which knows of its instances. Like devices of one host are as
+// fast as the fastest of them was measured.
 partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Member>& members,
                                              const std::string& coordinator_host,
                                              absl::Duration now);

@@ -77,7 +77,8 @@ inline MemberState Member::state(absl::Duration now) const {
 }
 
 inline bool Member::set_aside(absl::Duration now) const {
-  return drained || paused || (connected() && (owner_paused || wants_to_leave || now < rests_until));
+  return drained || paused || now < rests_until ||
+         (connected() && (owner_paused || wants_to_leave));
 }
 
 inline std::string_view ToString(MemberState state) {

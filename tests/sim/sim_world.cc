@@ -270,6 +270,7 @@ void SimWorld::Start(const std::string& name) {
   options.machine_state = [] { return worker::MachineState{.disk_free_bytes = int64_t{1} << 40}; };
   worker::WorkerEvents events;
   events.left = [&added] { added.left = true; };
+  events.keep_copy = [this, name](const wire::KeepCopy&) { ++stages.copies_asked[name]; };
   added.worker = std::make_unique<worker::Worker>(options, events, *added.executor,
                                                   *added.transport, *added.loader);
   added.transport->Listen(*added.worker);
@@ -316,11 +317,10 @@ void SimWorld::Load(bool spread, const partition::LayerWishes& layers) {
   wish.model.embedding.dtype = wish.model.head.dtype = kernels::DType::kQ8_0;
   wish.context_length = model_.context_length;
   wish.parallel = model_.parallel;
-  wish.copies = model_.copies;
   wish.max_step_tokens = 64;
   wish.spread = spread;
   wish.layers = layers;
-  wish.previous = previous_;
+  wish.previous = std::exchange(previous_, {});
   coordinator::InstanceModel model;
   model.name = "hash";
   model.max_step_tokens = wish.max_step_tokens;

@@ -27,7 +27,6 @@ struct SimModel {
   int64_t window = 0;
   int64_t context_length = 512;
   int64_t parallel = 4;
-  int copies = 2;
 };
 
 struct SimWorkerOptions {
@@ -52,6 +51,7 @@ struct StageWorld {
   int64_t tokens_passed = 0;  // in replays, by stages that had them already
   int64_t tokens_ahead = 0;   // that came before their epoch's commit
   int64_t tokens_run = 0;     // and after it; by stage added up
+  std::map<std::string, int> copies_asked;  // by worker
 };
 
 // A request and all that its reader has heard.
@@ -95,8 +95,8 @@ class SimWorld {
   void Kill(const std::string& name, bool silently = false);
   // A new process on the same machine.
   void Restart(const std::string& name);
-  // In a new term, with nothing loaded, knowing its workers and, at the next Load, where the model
-  // was. Requests of before hear nothing more.
+  // In a new term, with nothing loaded; it knows its workers and where the next Load was before.
+  // Requests of before hear nothing more.
   void RestartCoordinator();
   void Freeze(const std::string& name) { workers_.at(name)->executor->Pause(); }
   void Thaw(const std::string& name) { workers_.at(name)->executor->Resume(); }

@@ -147,34 +147,54 @@ TEST_F(SurvivalTest, AStandbyLoadsWhileAWorkerIsSuspectAndLetsGoWhenItReturns) {
   ExpectAllFinish();
 }
 
-// One machine could hold all of it, but would have to load what the standby has on its disk.
 TEST_F(SurvivalTest, WhoComesAndGoesBesideThePipelineStandsByWithoutAChange) {
   world.emplace();
   world->AddWorker("a");
   world->Load(/*spread=*/false);
   ASSERT_TRUE(world->RunUntil([&] { return world->ready(); }));
-  const auto plan = [&]() -> const partition::InstancePlan& {
-    return world->instance().pipeline()->plan;
-  };
   const model::Epoch epoch = world->instance().pipeline()->epoch;
-  EXPECT_TRUE(plan().stages[0].standby.empty());
+  const auto plan = [&] { return world->instance().pipeline()->plan; };
+  const auto standby = [&] {
+    const std::vector<partition::Standby> all = plan().stages[0].standby;
+    return all.empty() ? "" : all[0].worker_id;
+  };
+  const auto becomes = [&](const std::string& name) {
+    const bool has = world->RunUntil([&] { return standby() == name; }, absl::Seconds(20));
+    world->Run(absl::Milliseconds(10));  // what it is asked arrives
+    return has;
+  };
+  const auto asked = [&](const std::string& name) { return world->stages.copies_asked[name]; };
+  EXPECT_EQ(standby(), "");
   EXPECT_FALSE(plan().losses[0].survived);
   world->AddWorker("b");
-  world->AddWorker("c");
-  ASSERT_TRUE(world->RunUntil([&] { return !plan().stages[0].standby.empty(); }));
+  EXPECT_TRUE(becomes("b"));
   EXPECT_TRUE(plan().losses[0].survived);
-  const std::string first = plan().stages[0].standby[0].worker_id;
-  world->Run(absl::Minutes(1));
-  EXPECT_EQ(plan().stages[0].standby[0].worker_id, first);
-  world->Kill(first);
-  const std::string second = first == "b" ? "c" : "b";
-  EXPECT_TRUE(world->RunUntil([&] { return plan().stages[0].standby[0].worker_id == second; }));
-  world->Kill(second);
-  EXPECT_TRUE(world->RunUntil([&] { return plan().stages[0].standby.empty(); }));
+  EXPECT_EQ(asked("b"), 1);
+  // A faster one, or a short silence, is no reason to copy weights once more.
+  world->AddWorker("c", {.bytes_per_second = 10.5e9});
+  world->Run(absl::Seconds(30));
+  world->Freeze("b");
+  world->Run(absl::Milliseconds(2800));
+  world->Thaw("b");
+  world->Run(absl::Seconds(30));
+  EXPECT_EQ(standby(), "b");
+  EXPECT_EQ(asked("b"), 1);
+  EXPECT_EQ(asked("c"), 0);
+  world->Kill("b");
+  EXPECT_TRUE(becomes("c"));
+  EXPECT_EQ(asked("c"), 1);
+  world->Restart("b");
+  world->Run(absl::Seconds(30));
+  world->Kill("c");
+  EXPECT_TRUE(becomes("b"));
+  EXPECT_EQ(asked("b"), 2);
+  world->Kill("b");
+  EXPECT_TRUE(becomes(""));
   EXPECT_FALSE(plan().losses[0].survived);
   EXPECT_EQ(world->instance().pipeline()->epoch, epoch);
 }
 
+// One machine could hold all of it, but would have to load what the standby has on its disk.
 TEST_F(SurvivalTest, AStandbyTakesOverBeforeABetterPlaceIsSought) {
   world.emplace();
   for (const char* name : {"a", "b", "c"}) world->AddWorker(name);

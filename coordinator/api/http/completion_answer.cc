@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "coordinator/api/http/replies.h"
@@ -50,7 +49,7 @@ void CompletionAnswer::Start(model::InstanceId instance, SequenceRequest request
   if (!asked_.stream) return;
   exchange_->BeginStream(200, "text/event-stream", {{"Cache-Control", "no-cache"}});
   streaming_ = true;
-  said_at_ = executor_.clock().SinceStart();
+  last_write_at_ = executor_.clock().SinceStart();
   KeepAlive();
 }
 
@@ -61,19 +60,19 @@ std::function<void()> CompletionAnswer::WhileAlive(std::function<void()> call) {
   };
 }
 
-// The time moves with all that is said, the timer only when it is due.
+// The time moves with all that is written, the timer only when it is due.
 void CompletionAnswer::KeepAlive() {
-  const absl::Duration left = said_at_ + kKeepAlive - executor_.clock().SinceStart();
+  const absl::Duration left = last_write_at_ + kKeepAlive - executor_.clock().SinceStart();
   if (left <= absl::ZeroDuration()) {
-    Say(": waiting\n\n");
+    Write(": waiting\n\n");
     return KeepAlive();
   }
   keep_alive_.Start(left, [this] { KeepAlive(); });
 }
 
-void CompletionAnswer::Say(std::string bytes) {
+void CompletionAnswer::Write(std::string bytes) {
   exchange_->Write(std::move(bytes));
-  said_at_ = executor_.clock().SinceStart();
+  last_write_at_ = executor_.clock().SinceStart();
 }
 
 void CompletionAnswer::OnToken(model::TokenId token,
@@ -154,13 +153,6 @@ void CompletionAnswer::Finish(const char* reason) {
 }
 
 void CompletionAnswer::SendText(const std::string& text, const char* finish_reason) {
-  // Most chunks differ in their text alone.
-  const bool is_plain = sent_first_ && unsent_.empty() && finish_reason == nullptr;
-  if (is_plain) {
-    if (around_text_.before.empty()) around_text_ = AroundText();
-    SendEvent(absl::StrCat(around_text_.before, Dump(text), around_text_.after));
-    return;
-  }
   ordered_json chunk = Envelope(true);
   chunk["choices"] = ordered_json::array({Choice(text, finish_reason, !sent_first_)});
   sent_first_ = true;
@@ -168,26 +160,14 @@ void CompletionAnswer::SendText(const std::string& text, const char* finish_reas
   unsent_.clear();
 }
 
-// What a plain chunk has before and after its text.
-CompletionAnswer::Around CompletionAnswer::AroundText() const {
-  const std::string hole = "\x1a";  // which JSON escapes
-  ordered_json chunk = Envelope(true);
-  chunk["choices"] = ordered_json::array({Choice(hole, nullptr, false)});
-  const std::string whole = Dump(chunk), text = Dump(hole);
-  const size_t at = whole.rfind(text);
-  return {.before = whole.substr(0, at), .after = whole.substr(at + text.size())};
-}
-
-void CompletionAnswer::SendChunk(const ordered_json& chunk) { SendEvent(Dump(chunk)); }
-
-void CompletionAnswer::SendEvent(std::string_view json) {
-  Say(absl::StrCat("data: ", ToAbsl(json), "\n\n"));
+void CompletionAnswer::SendChunk(const ordered_json& chunk) {
+  Write("data: " + Dump(chunk) + "\n\n");
   if (reader_paused_ || !id_.has_value() || exchange_->queued_bytes() <= kUnreadBytes) return;
   reader_paused_ = true;
   coordinator_.SetReaderPaused(*id_, true);
   exchange_->OnDrained(WhileAlive([this] {
     reader_paused_ = false;
-    if (!over_) coordinator_.SetReaderPaused(*id_, false);
+    coordinator_.SetReaderPaused(*id_, false);
   }));
 }
 

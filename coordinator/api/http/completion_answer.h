@@ -50,20 +50,15 @@ class CompletionAnswer final : public RequestEvents {
     model::TokenId token;
     std::vector<model::TokenLogprob> logprobs;
   };
-  struct Around {
-    std::string before, after;
-  };
 
   nlohmann::ordered_json Envelope(bool chunk) const;
   nlohmann::ordered_json Choice(const std::string& text, const char* finish_reason,
                                 bool first) const;
   nlohmann::ordered_json Logprobs() const;
   nlohmann::ordered_json Usage() const;
-  Around AroundText() const;
   void SendChunk(const nlohmann::ordered_json& chunk);
-  void SendEvent(std::string_view json);
   void SendText(const std::string& text, const char* finish_reason);
-  void Say(std::string bytes);
+  void Write(std::string bytes);
   std::function<void()> WhileAlive(std::function<void()> call);
   void Finish(const char* reason);
   void Gone();
@@ -81,10 +76,9 @@ class CompletionAnswer final : public RequestEvents {
   model::AnswerText text_;
   std::string whole_;           // of a reply that is no stream
   std::vector<Chosen> unsent_;  // tokens whose logprobs have not been sent
-  Around around_text_;          // of the chunks to come, once there is one
   int64_t prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0;
   bool streaming_ = false, sent_first_ = false, reader_paused_ = false, over_ = false;
-  absl::Duration said_at_;  // something, the last time
+  absl::Duration last_write_at_;
   Timer keep_alive_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -227,7 +227,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
       MutexLock lock(mutex_);
       drained_ = std::move(drained);
     }
-    if (queued_bytes_ == 0) Drained();
+    Drained();
   }
   bool gone() const override {
     MutexLock lock(mutex_);
@@ -246,7 +246,8 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
 
   // From the io thread: so many of the answer's bytes are on their way.
   void Written(size_t bytes) {
-    if (queued_bytes_.fetch_sub(bytes) == bytes) Drained();
+    queued_bytes_ -= bytes;
+    Drained();
   }
   void ClientIsGone() {
     absl::AnyInvocable<void()> gone;
@@ -269,11 +270,12 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
       if (last) connection.FinishAnswer();
     });
   }
+  // Tells who waits for it, if the queue is empty.
   void Drained() {
     absl::AnyInvocable<void()> drained;
     {
       MutexLock lock(mutex_);
-      std::swap(drained, drained_);
+      if (queued_bytes_ == 0) std::swap(drained, drained_);
     }
     if (drained) shared_->executor.Post(std::move(drained));
   }

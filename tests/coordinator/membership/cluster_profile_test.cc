@@ -109,7 +109,6 @@ TEST(ClusterProfileTest, WhoSeesTheLeastLoadOfAHostIsRight) {
 
 TEST(ClusterProfileTest, LikeDevicesOfAHostAreEquallyFast) {
   Members members = {{"w1", MakeMember("w1")}, {"w2", MakeMember("w2")}};
-  for (auto& [id, member] : members) member.hello.devices[0].description = "Ryzen, 4 threads";
   wire::DeviceProfile& undisturbed = members.at("w2").hello.devices[0];
   undisturbed.rates[0].decode_bytes_per_second *= 2;
   undisturbed.layer_overhead_seconds /= 2;
@@ -122,9 +121,26 @@ TEST(ClusterProfileTest, LikeDevicesOfAHostAreEquallyFast) {
   members.at("w2").hello.host = members.at("w1").hello.host;
   const auto fastest = speeds_of(1);
   EXPECT_EQ(speeds_of(0), fastest);
-  members.at("w1").hello.devices[0].description = "Ryzen, 2 threads";
-  EXPECT_NE(speeds_of(0), fastest);
-  EXPECT_EQ(speeds_of(1), fastest);
+  // Like in all that tells machines, limits of memory and programs apart.
+  const Members alike = members;
+  const auto other = [&]() -> wire::WorkerHello& { return members.at("w1").hello; };
+  const auto differs = [&] {
+    const bool is_apart = speeds_of(0) != fastest && speeds_of(1) == fastest;
+    members = alike;
+    return is_apart;
+  };
+  other().devices[0].description = "Ryzen, 2 threads";
+  EXPECT_TRUE(differs());
+  other().devices[0].memory_bytes /= 2;
+  EXPECT_TRUE(differs());
+  other().devices[0].numerics_class = "cpu-2";
+  EXPECT_TRUE(differs());
+  other().version.build = "0.0.9";
+  EXPECT_TRUE(differs());
+  // What one cannot compute with, it cannot because the other one can.
+  other().devices[0].rates.pop_back();
+  EXPECT_EQ(Profile(members).devices[0].decode_bytes_per_second[static_cast<size_t>(DType::kF16)],
+            0);
 }
 
 // Whether a device shares its host's memory is its worker's to say, whatever its backend is called.
