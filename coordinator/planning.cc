@@ -71,8 +71,8 @@ absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
   // Waiting changes nothing where somebody who fits can be used, or is known not to be for long.
   const auto is_settled = [&](const auto& fits) {
     return std::ranges::any_of(membership_.members(), [&](const auto& entry) {
-      return fits(entry.second) && (entry.second.state(now()) == MemberState::kReady ||
-                                    entry.second.set_aside(now()));
+      return fits(entry.second) &&
+             (entry.second.state(now()) == MemberState::kReady || entry.second.set_aside(now()));
     });
   };
   const auto is_of = [](const Member& member, const std::string& device_id) {
@@ -82,9 +82,8 @@ absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
   for (const partition::LayerWish& wish : hosted.wish.layers) {
     // Another machine may have the name of one that is remembered.
     const bool settled = is_settled([&](const Member& member) {
-      return member.connected() &&
-             (member.hello.name == wish.name || member.hello.worker == wish.name ||
-              is_of(member, wish.name));
+      return member.connected() && (member.hello.name == wish.name ||
+                                    member.hello.worker == wish.name || is_of(member, wish.name));
     });
     if (!settled) until = hosted.loaded_at + options_.wait_for_workers;
   }

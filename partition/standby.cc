@@ -53,7 +53,8 @@ class StandbyChooser {
       const DeviceProfile& device = model_.device(candidate.number);
       if (!workers.insert(device.worker_id).second) continue;  // one disk
       chosen.push_back({device.id, device.worker_id, device.name, !candidate.no_memory});
-      if (candidate.not_cached && candidate.not_present) free_disk_[device.worker_id] -= weight_bytes;
+      if (candidate.not_cached && candidate.not_present)
+        free_disk_[device.worker_id] -= weight_bytes;
     }
     return chosen;
   }

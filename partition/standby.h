@@ -13,8 +13,8 @@ namespace potluck::partition {
 // of another worker. `candidates` is the model of all devices that may have layers; slices number
 // its devices. Preferred, in this order: a worker that has the layers on its disk already, another
 // host, a device whose memory holds them beside what it has, who stands by now, one without a stage
-// (it takes over as it is), the fastest, the lower id. Where the disks lack the space, a stage has fewer, and a note
-// says so.
+// (it takes over as it is), the fastest, the lower id. Where the disks lack the space, a stage has
+// fewer, and a note says so.
 void ChooseStandbys(const CostModel& candidates, std::span<const Slice> slices,
                     std::vector<StagePlan>& stages, std::vector<std::string>& notes);
 

@@ -88,8 +88,8 @@ class Instance {
   // How much of the target's weights is there, 0 to 1.
   double loaded_fraction() const;
 
-  // A newer plan with the placements and the context of the pipeline that serves: who stands by, what
-  // losses mean, and what is expected.
+  // A newer plan with the placements and the context of the pipeline that serves: who stands by,
+  // what losses mean, and what is expected.
   void Refresh(partition::InstancePlan plan) { pipeline_->plan = std::move(plan); }
   // Begins a change to this plan; one that is under way is given up.
   void Change(partition::InstancePlan plan, const model::Epoch& epoch);

@@ -447,6 +447,23 @@ TEST(PlannerTest, StandbysAndWhatIsSurvived) {
   }
 }
 
+TEST(PlannerTest, WhoStandsByGoesOnUnlessSomebodyIsBetterPlaced) {
+  ClusterProfile cluster =
+      MakeCluster({MakeDevice("a", 20e9, 4 * kGiB), MakeDevice("b", 4e9, 4 * kGiB),
+                   MakeDevice("c", 3e9, 4 * kGiB)});
+  InstanceWish wish = MakeWish(MakeModel(24, 100 * kMiB));
+  wish.copies = 2;
+  const auto standby = [&] { return MustPlan(cluster, wish).stages.at(0).standby.at(0).device_id; };
+  EXPECT_EQ(standby(), "b");
+  wish.standing_by = {{"c", 0, 24}};
+  EXPECT_EQ(standby(), "c");
+  // Its copy may fill the disk.
+  cluster.devices[2].free_disk_bytes = 0;
+  EXPECT_EQ(standby(), "c");
+  cluster.devices[2].host_id = cluster.devices[0].host_id;
+  EXPECT_EQ(standby(), "b");
+}
+
 TEST(PlannerTest, StandbysAreOnOtherHostsAndWorkers) {
   ClusterProfile cluster =
       MakeCluster({MakeDevice("a", 10e9, 8 * kGiB), MakeDevice("b", 9e9, 8 * kGiB),
@@ -550,6 +567,7 @@ TEST(PlannerTest, WishesThatAreNoneAreRefused) {
   refused([](InstanceWish& wish) { wish.kv_dtype = kernels::DType::kQ4_0; });
   refused([](InstanceWish& wish) { wish.previous = {{"a", 0, 5}}; });
   refused([](InstanceWish& wish) { wish.cached = {{"a", 2, 2}}; });
+  refused([](InstanceWish& wish) { wish.standing_by = {{"a", 2, 2}}; });
   refused([](InstanceWish& wish) { wish.model.layers.clear(); });
   refused([](InstanceWish& wish) { wish.model.layers[1].weights[0].held_bytes = -1; });
   refused(

@@ -47,10 +47,10 @@ struct StageWorld {
   // A worker's fault, or OK; none: OK.
   std::function<absl::Status(const std::string&who)> on_load, on_step;
   std::map<std::string, int64_t> steps_by_worker;
-  int64_t kept_rows = 1000;   // of each sequence, for replays
-  int64_t tokens_passed = 0;  // in replays, by stages that had them already
-  int64_t tokens_ahead = 0;   // that came before their epoch's commit
-  int64_t tokens_run = 0;     // and after it; by stage added up
+  int64_t kept_rows = 1000;                 // of each sequence, for replays
+  int64_t tokens_passed = 0;                // in replays, by stages that had them already
+  int64_t tokens_ahead = 0;                 // that came before their epoch's commit
+  int64_t tokens_run = 0;                   // and after it; by stage added up
   std::map<std::string, int> copies_asked;  // by worker
 };
 
