@@ -160,8 +160,10 @@ void AddPauseCommand(CLI::App& app, Command& command) {
 }
 
 void AddResumeCommand(CLI::App& app, Command& command) {
-  AddForWorker(app, command, "resume", OwnerWish::kResume, "Use a drained or paused worker again",
-               "It is used again where that makes the cluster faster or safer.");
+  AddForWorker(
+      app, command, "resume", OwnerWish::kResume, "Use a drained or paused worker again",
+      "It is used again where that makes the cluster faster or safer, unless somebody else "
+      "has paused it, too: `potluck status` tells.");
 }
 
 }  // namespace potluck::cli

@@ -153,6 +153,10 @@ class CoordinatorProcess::Impl {
     }
   }
 
+  void SetOwnWorker(const std::string& worker) {
+    logic_.Post([this, worker] { coordinator_->SetOwnWorker(worker); });
+  }
+
   void Drain(absl::Duration timeout) {
     auto ended = std::make_shared<std::promise<void>>();
     logic_.Post([this, ended, timeout] {
@@ -347,6 +351,7 @@ const std::shared_ptr<model::LocalFiles>& CoordinatorProcess::local_files() cons
   return impl_->local_files();
 }
 absl::StatusOr<std::string> CoordinatorProcess::JoinLine() const { return impl_->JoinLine(); }
+void CoordinatorProcess::SetOwnWorker(const std::string& worker) { impl_->SetOwnWorker(worker); }
 absl::StatusOr<wire::TlsIdentity> CoordinatorProcess::MakeWorkerIdentity(
     const std::string& private_key) const {
   return impl_->MakeWorkerIdentity(private_key);

@@ -55,6 +55,7 @@ class CoordinatorProcess {
   absl::StatusOr<std::string> JoinLine() const;
   // For a worker in this process, with that private key.
   absl::StatusOr<wire::TlsIdentity> MakeWorkerIdentity(const std::string& private_key) const;
+  void SetOwnWorker(const std::string& worker);
 
  private:
   class Impl;

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -28,6 +29,8 @@
 
 namespace potluck::cli {
 namespace {
+
+constexpr absl::Duration kLookAgain = absl::Seconds(2);
 
 struct JoinCommandOptions {
   std::string line, file, listen;
@@ -58,16 +61,26 @@ bool IsGood(const wire::TlsIdentity& identity) {
   return life.ok() && absl::Now() < life->end;
 }
 
+// Who else of this machine has the folder that we would have; "" where nobody has.
+std::string OtherHolder(const std::vector<StateFolder::Holder>& others) {
+  if (others.empty()) return "";
+  return absl::StrCat("process ", others.front().process, " has ", others.front().path,
+                      ", so this is ");
+}
+
+// `other`: OtherHolder.
 absl::StatusOr<Membership> Join(const std::string& text, const StateFolder& state,
-                                const std::string& name) {
+                                const std::string& other, const std::string& name) {
   absl::StatusOr<wire::TlsIdentity> known = wire::ReadIdentity(state.path());
   if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
   if (!absl::StrContains(text, '/')) {
     const std::string address(absl::StripAsciiWhitespace(text));
     POTLUCK_RETURN_IF_ERROR(ParseHostPort(address).status());
     if (!known.ok()) {
-      return UsageError(
-          "this machine has not joined yet: give HOST:PORT/CODE, as `potluck up` prints it");
+      return UsageError(absl::StrCat(
+          other, other.empty() ? "this machine" : "a further worker of this machine, which",
+          " has not joined yet: give HOST:PORT/CODE, as `potluck up` prints it",
+          other.empty() ? "" : ", or wait until that process has ended"));
     }
     if (!IsGood(*known)) {
       return UsageError(
@@ -90,13 +103,21 @@ absl::StatusOr<Membership> Join(const std::string& text, const StateFolder& stat
   return Membership{line.address, std::move(identity)};
 }
 
-// Where other workers may dial this one: on the interface that leads to the coordinator.
+// Where other workers may dial this one: on the interface that leads to the coordinator. A machine
+// that starts may be up before its network or its names are.
 absl::StatusOr<std::string> ListenAddress(const std::string& asked,
                                           const std::string& coordinator) {
   if (!asked.empty()) return asked;
   POTLUCK_ASSIGN_OR_RETURN(const HostPort to, ParseHostPort(coordinator));
-  POTLUCK_ASSIGN_OR_RETURN(const std::string host, AddressTowards(to.host));
-  return JoinHostPort(host, 0);
+  for (bool told = false;; told = true) {
+    const absl::StatusOr<std::string> host = AddressTowards(to.host);
+    if (host.ok()) return JoinHostPort(*host, 0);
+    if (!told) {
+      Log(LogLevel::kWarning, "cannot reach the coordinator",
+          {{"coordinator", coordinator}, {"status", host.status()}});
+    }
+    if (WaitForInterrupt(kLookAgain)) return absl::CancelledError("stopped");
+  }
 }
 
 worker::WorkerEvents EventsTold(const Membership& membership, bool in_words) {
@@ -129,9 +150,10 @@ absl::Status RunWorker(const JoinCommandOptions& options) {
   POTLUCK_ASSIGN_OR_RETURN(WorkerProcessOptions with, WorkerOptionsOf(options.worker));
   if (with.name.empty()) with.name = HostName();
   POTLUCK_ASSIGN_OR_RETURN(const std::string line, ReadLine(options));
-  POTLUCK_ASSIGN_OR_RETURN(const StateFolder state,
-                           StateFolder::Lock(StateBase(options.worker), "worker"));
-  POTLUCK_ASSIGN_OR_RETURN(const Membership membership, Join(line, state, with.name));
+  const std::string base = StateBase(options.worker);
+  const std::string other = OtherHolder(StateFolder::Holders(base, "worker"));
+  POTLUCK_ASSIGN_OR_RETURN(const StateFolder state, StateFolder::Lock(base, "worker"));
+  POTLUCK_ASSIGN_OR_RETURN(const Membership membership, Join(line, state, other, with.name));
   with.state_folder = state.path();
   with.coordinator = {membership.coordinator};
   with.keep_identity = [folder = state.path()](const wire::TlsIdentity& identity) {

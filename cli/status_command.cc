@@ -68,6 +68,9 @@ void PrintInstance(const ordered_json& instance) {
                partition::Digits(Number(instance, "tokens_per_second")));
   if (const std::string survival = Survival(instance); !survival.empty())
     absl::PrintF("  survives %s\n", survival);
+  for (const ordered_json& note : List(instance, "notes")) {
+    if (note.is_string()) absl::PrintF("  note: %s\n", note.get<std::string>());
+  }
   for (const ordered_json& left_out : List(instance, "left_out"))
     absl::PrintF("  left out: %s: %s\n", Text(left_out, "name"), Text(left_out, "reason"));
 }

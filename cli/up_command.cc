@@ -92,7 +92,7 @@ absl::Status WriteUrl(const CoordinatorProcess& coordinator) {
 }
 
 absl::StatusOr<std::unique_ptr<WorkerProcess>> StartWorker(WorkerProcessOptions with,
-                                                           const CoordinatorProcess& coordinator,
+                                                           CoordinatorProcess& coordinator,
                                                            const StateFolder& state) {
   with.state_folder = state.path();
   const std::string path = state.path() + "/" + kWorkerKey;
@@ -108,6 +108,7 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> StartWorker(WorkerProcessOptions 
                            ParseHostPort(coordinator.listen_addresses().front()));
   with.coordinator = {JoinHostPort(DialledHere(at.host), at.port)};
   with.local_files = coordinator.local_files();
+  coordinator.SetOwnWorker(identity.id);
   with.listen = JoinHostPort(at.host, 0);
   return WorkerProcess::Start(std::move(with), std::move(identity), {});
 }

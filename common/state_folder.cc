@@ -50,6 +50,16 @@ std::string PathOf(const std::string& base, const std::string& role, int number)
   return number > 1 ? absl::StrCat(path, "-", number) : path;
 }
 
+void CloseFilesToOthers(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    struct stat info;
+    const bool is_open = lstat(entry.path().c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+                         (info.st_mode & (S_IRWXG | S_IRWXO)) != 0;
+    if (is_open) chmod(entry.path().c_str(), S_IRUSR | S_IWUSR);
+  }
+}
+
 struct flock WholeFile() {
   struct flock lock {};
   lock.l_type = F_WRLCK;
@@ -93,7 +103,9 @@ absl::StatusOr<StateFolder> StateFolder::Lock(const std::string& base, const std
     std::string path = PathOf(base, role, number);
     POTLUCK_RETURN_IF_ERROR(MakeFolder(base, path));
     POTLUCK_ASSIGN_OR_RETURN(const int lock, TryLock(path));
-    if (lock >= 0) return StateFolder(std::move(path), lock);
+    if (lock < 0) continue;
+    CloseFilesToOthers(path);
+    return StateFolder(std::move(path), lock);
   }
   return absl::ResourceExhaustedError(
       absl::StrCat(kMostProcesses, " processes have their state in ", base, " already", kAdvice));

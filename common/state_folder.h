@@ -20,7 +20,8 @@ class StateFolder {
   static constexpr int kMostProcesses = 64;  // of one role
 
   // Locks BASE/ROLE; where another process has that one, BASE/ROLE-2, and so on. What is not there
-  // is made, with mode 0700: nobody else gets at the keys in it. Errors name the folder and say
+  // is made, with mode 0700, and its files get 0600, as a copy of it may not have: nobody else gets
+  // at the keys in it. Errors name the folder and say
   // what to do: PermissionDenied where it cannot be written, is another user's, or others may look
   // into it; ResourceExhausted where all are taken.
   static absl::StatusOr<StateFolder> Lock(const std::string& base, const std::string& role);
@@ -30,7 +31,8 @@ class StateFolder {
     pid_t process;
   };
   // Which other processes have folders of that role now, or BASE itself: as the kernel knows it, so
-  // that one which has ended is never named. Empty where BASE cannot be read.
+  // that one which has ended is never named. Empty where BASE cannot be read. Not for a process
+  // that has such a folder itself: asking would make others believe that it has none.
   static std::vector<Holder> Holders(const std::string& base, const std::string& role);
 
   StateFolder(StateFolder&& other) noexcept;

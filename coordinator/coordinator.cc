@@ -88,6 +88,7 @@ absl::Status Coordinator::Unload(model::InstanceId instance) {
   if (hosted == nullptr)
     return absl::NotFoundError(absl::StrCat("there is no instance ", instance));
   hosted->instance.Release(options_.term);
+  counters_.requests_resumed += hosted->instance.scheduler().counters().requests_resumed;
   const std::map<model::SequenceId, RequestEvents*> requests = std::move(hosted->requests);
   // It may be in the midst of a call.
   executor_.Post([gone = std::move(instances_[instance])] {});
@@ -320,9 +321,10 @@ void Coordinator::OnStageRefused(model::InstanceId instance, const wire::WorkerI
 
 void Coordinator::Shun(Hosted& hosted, const wire::WorkerId& worker, std::string_view what,
                        const absl::Status& why) {
-  hosted.shunned_until[worker] = now() + kShun;
-  hosted.trouble = absl::UnavailableError(absl::StrCat("worker ", membership_.PeerOf(worker).name,
-                                                       " ", ToAbsl(what), ": ", why.message()));
+  const std::string told = absl::StrCat(ToAbsl(what), ": ", why.message());
+  hosted.shunned[worker] = {now() + kShun, absl::StrCat("it ", told)};
+  hosted.trouble =
+      absl::UnavailableError(absl::StrCat("worker ", membership_.PeerOf(worker).name, " ", told));
   executor_.PostAfter(kShun, [this, alive = std::weak_ptr(alive_)] {
     if (!alive.expired()) PlanAll();
   });

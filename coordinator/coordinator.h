@@ -52,7 +52,8 @@ class RequestEvents {
 
 struct Counters {
   int64_t workers_lost = 0;
-  int64_t replans = 0;  // changes of plan after an instance's first
+  int64_t replans = 0;           // changes of plan after an instance's first
+  int64_t requests_resumed = 0;  // of instances that are gone
 };
 
 // Single-threaded: lives on its executor.
@@ -87,6 +88,9 @@ class Coordinator final : public wire::LinkAcceptor,
   void Stop(const RequestId& request);
   void SetReaderPaused(const RequestId& request, bool paused);
 
+  // The worker in the coordinator's own process: who loses it loses the cluster.
+  void SetOwnWorker(wire::WorkerId worker) { own_worker_ = std::move(worker); }
+
   // For people's wishes.
   Membership& membership() { return membership_; }
   const Membership& membership() const { return membership_; }
@@ -110,6 +114,16 @@ class Coordinator final : public wire::LinkAcceptor,
     double share = 1;
     absl::Duration until;
   };
+  // Who gets no layers of an instance for a while.
+  struct Shunned {
+    absl::Duration until;
+    std::string why;
+  };
+  // For whom a first plan waits.
+  struct Wait {
+    absl::Duration until;
+    std::set<std::string> names;
+  };
   struct Hosted {
     Hosted(InstanceModel model, partition::InstanceWish wished, Executor& executor,
            InstanceHost& host)
@@ -122,7 +136,7 @@ class Coordinator final : public wire::LinkAcceptor,
     bool planless = false;                      // nothing can hold it
     Timer no_plan;                              // runs then, until `gives_up_at`
     std::optional<absl::Duration> gives_up_at;  // unless it serves before
-    std::map<wire::WorkerId, absl::Duration> shunned_until;
+    std::map<wire::WorkerId, Shunned> shunned;
     absl::Duration planned_at;
     int failures = 0;                             // of epochs, since one lasted
     std::map<wire::WorkerId, int> failed_steps;   // by whom, since a token was generated
@@ -177,7 +191,7 @@ class Coordinator final : public wire::LinkAcceptor,
   // What makes a plan for it urgent; empty: nothing does.
   std::string Urgency(const Hosted& hosted) const;
   // Until when a first plan waits for workers that are not here; the past where it need not.
-  absl::Duration WaitsUntil(const Hosted& hosted) const;
+  Wait WaitOf(const Hosted& hosted) const;
   // `hosted` may be null.
   partition::Occupancy OccupiedByOthers(const Hosted* hosted) const;
   partition::ClusterProfile ProfileFor(const Hosted& hosted) const;
@@ -211,6 +225,7 @@ class Coordinator final : public wire::LinkAcceptor,
   std::map<model::InstanceId, std::unique_ptr<Hosted>> instances_;
   model::InstanceId next_instance_ = 1;
   std::map<std::string, Slowdown> slowdowns_;  // by device
+  wire::WorkerId own_worker_;                  // empty: none
   Timer planning_;
   absl::Duration planning_due_;
   std::set<model::InstanceId> to_plan_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "coordinator/coordinator.h"
@@ -66,8 +67,8 @@ std::string Coordinator::Urgency(const Hosted& hosted) const {
   return "";
 }
 
-absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
-  if (hosted.epochs > 0) return absl::ZeroDuration();
+Coordinator::Wait Coordinator::WaitOf(const Hosted& hosted) const {
+  if (hosted.epochs > 0) return {};
   // Waiting changes nothing where somebody who fits can be used, or is known not to be for long.
   const auto is_settled = [&](const auto& fits) {
     return std::ranges::any_of(membership_.members(), [&](const auto& entry) {
@@ -78,26 +79,32 @@ absl::Duration Coordinator::WaitsUntil(const Hosted& hosted) const {
   const auto is_of = [](const Member& member, const std::string& device_id) {
     return device_id.starts_with(DeviceId(member.hello.worker, ""));
   };
-  absl::Duration until;
+  Wait wait;
+  const auto wait_for = [&](const std::string& name, absl::Duration longest) {
+    wait.until = std::max(wait.until, hosted.loaded_at + longest);
+    if (hosted.loaded_at + longest > now()) wait.names.insert(name);
+  };
   for (const partition::LayerWish& wish : hosted.wish.layers) {
     // Another machine may have the name of one that is remembered.
     const bool settled = is_settled([&](const Member& member) {
       return member.connected() && (member.hello.name == wish.name ||
                                     member.hello.worker == wish.name || is_of(member, wish.name));
     });
-    if (!settled) until = hosted.loaded_at + options_.wait_for_workers;
+    if (!settled) wait_for(wish.name, options_.wait_for_workers);
   }
   for (const partition::Placement& placement : hosted.wish.previous) {
     const bool settled =
         is_settled([&](const Member& member) { return is_of(member, placement.device_id); });
-    if (!settled) until = std::max(until, hosted.loaded_at + options_.wait_for_return);
+    const std::string worker = placement.device_id.substr(0, placement.device_id.find('/'));
+    if (!settled) wait_for(membership_.PeerOf(worker).name, options_.wait_for_return);
   }
-  return until;
+  return wait;
 }
 
 partition::ClusterProfile Coordinator::Profile() const {
   partition::ClusterProfile profile =
       MakeClusterProfile(membership_.members(), options_.host, now());
+  profile.coordinator_worker_id = own_worker_;
   for (partition::DeviceProfile& device : profile.devices) {
     const double scale = ShareOf(device) / (1 - device.load);
     for (double& rate : device.decode_bytes_per_second) rate *= scale;
@@ -146,9 +153,10 @@ void Coordinator::WatchPace(Hosted& hosted) {
 partition::ClusterProfile Coordinator::ProfileFor(const Hosted& hosted) const {
   partition::ClusterProfile profile = Profile();
   for (partition::DeviceProfile& device : profile.devices) {
-    const auto shunned = hosted.shunned_until.find(device.worker_id);
-    if (shunned != hosted.shunned_until.end() && shunned->second > now())
-      device.availability = partition::Availability::kResting;
+    const auto shunned = hosted.shunned.find(device.worker_id);
+    if (shunned == hosted.shunned.end() || shunned->second.until <= now()) continue;
+    device.availability = partition::Availability::kResting;
+    device.reason = shunned->second.why;
   }
   return profile;
 }
@@ -185,15 +193,14 @@ Coordinator::PlanFor Coordinator::WhatFor(Hosted& hosted) {
   if (hosted.instance.target() != nullptr) return PlanFor::kNothing;
   if (Urgency(hosted).empty()) {
     if (HasSuspect(hosted)) return PlanFor::kLoss;  // it is heard from or lost soon
-    const absl::Duration next = hosted.planned_at + kImproveEvery;
-    if (now() >= next) return PlanFor::kImprovement;
-    PlanSoon(next - now());
-    return PlanFor::kNothing;
+    return PlanFor::kImprovement;
   }
-  const absl::Duration until = WaitsUntil(hosted);
-  if (now() >= until) return PlanFor::kService;
-  hosted.trouble = absl::UnavailableError("waiting for the workers that are to hold it");
-  PlanSoon(until - now());
+  const Wait wait = WaitOf(hosted);
+  if (now() >= wait.until) return PlanFor::kService;
+  hosted.trouble = absl::UnavailableError(
+      absl::StrCat("waiting for the workers that are to hold it: ", absl::StrJoin(wait.names, ", "),
+                   wait.names.size() == 1 ? " is" : " are", " not here yet"));
+  PlanSoon(wait.until - now());
   return PlanFor::kNothing;
 }
 
@@ -235,8 +242,14 @@ void Coordinator::OnPlan(model::InstanceId instance, PlanFor what_for,
 
 void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
   Instance& instance = hosted.instance;
-  if (instance.serving() && !instance.has_leftovers() &&
-      plan.placements() == instance.pipeline()->plan.placements()) {
+  const bool stays = instance.serving() && !instance.has_leftovers() &&
+                     plan.placements() == instance.pipeline()->plan.placements();
+  const absl::Duration next = hosted.planned_at + kImproveEvery;
+  if (Urgency(hosted).empty() && now() < next) {
+    PlanSoon(next - now());
+    if (!stays) return;
+  }
+  if (stays) {
     instance.ReleaseLeftovers();
     // Who is silent for a moment goes on standing by: it is heard from or lost soon.
     if (!HasSuspectStandby(hosted)) instance.Refresh(std::move(plan));
@@ -254,6 +267,8 @@ void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
       Log(LogLevel::kInfo, "plan needed", {{"instance", instance.model().id}, {"reason", urgency}});
   }
   Begun(hosted);
+  for (const std::string& note : plan.notes)
+    Log(LogLevel::kInfo, "note on the plan", {{"instance", instance.model().id}, {"note", note}});
   instance.Change(std::move(plan), {.term = options_.term, .number = hosted.epochs});
   Changed();
 }
@@ -344,7 +359,7 @@ PlanQuestion Coordinator::QuestionFor(partition::InstanceWish wish) const {
 void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
   // What a worker has said of its layers tells more than that it is left out.
   const bool refused = std::ranges::any_of(
-      hosted.shunned_until, [&](const auto& shunned) { return shunned.second > now(); });
+      hosted.shunned, [&](const auto& shunned) { return shunned.second.until > now(); });
   if (!refused || hosted.trouble.ok()) hosted.trouble = absl::UnavailableError(why.message());
   hosted.planless = true;
   if (hosted.no_plan.running()) return;

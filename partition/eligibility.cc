@@ -33,6 +33,7 @@ int64_t LeastStageBytes(const StageMemory& memory, int64_t num_layers) {
 // Why the device may hold nothing, whatever its memory; empty where it may.
 std::string Objection(const DeviceProfile& device, const std::set<kernels::DType>& formats,
                       const Network& network, const std::string& coordinator_id) {
+  if (!device.reason.empty()) return device.reason;
   if (device.availability != Availability::kReady) return UnavailableReason(device.availability);
   if (device.load > kTooBusy) {
     return absl::StrFormat("it is busy with other things: %.0f%% of it are in use",

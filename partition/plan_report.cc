@@ -152,8 +152,11 @@ std::vector<WorkerLoss> LossesOf(const PlanFacts& facts, const std::vector<Stage
   std::vector<WorkerLoss> losses;
   for (const auto& [worker_id, lost] : stages_of) {
     WorkerLoss loss{.worker_id = worker_id, .name = lost.front()->name};
-    loss.survived = Fits(facts.cluster, wish, facts.others, worker_id);
-    if (loss.survived) {
+    const bool is_coordinator = worker_id == facts.cluster.coordinator_worker_id;
+    loss.survived = !is_coordinator && Fits(facts.cluster, wish, facts.others, worker_id);
+    if (is_coordinator) {
+      loss.how = "it is the coordinator, too";
+    } else if (loss.survived) {
       loss.how = HowSurvived(lost);
     } else {
       const int64_t missing = MissingBytes(facts.cluster, wish, facts.others, worker_id);

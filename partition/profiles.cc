@@ -146,7 +146,7 @@ std::string UnavailableReason(Availability availability) {
     case Availability::kSuspect:
       return "it is suspect: nothing was heard from it for a while";
     case Availability::kResting:
-      return "it rests: it was lost three times in ten minutes, or could not take its layers";
+      return "it rests: it was lost three times in ten minutes";
     case Availability::kPaused:
       return "it is paused: its owner wants it for other things (`potluck resume` brings it back)";
     case Availability::kLeaving:

@@ -46,6 +46,7 @@ struct DeviceProfile {
   double load_bytes_per_second = 300e6;  // weights from its disk into the device
 
   Availability availability = Availability::kReady;
+  std::string reason;  // why it may have nothing where availability alone does not tell
 };
 
 // One direction. A link that is listed in one direction only holds for both.
@@ -60,6 +61,7 @@ struct LinkProfile {
 struct ClusterProfile {
   std::string coordinator_id = "coordinator";
   std::string coordinator_host_id;
+  std::string coordinator_worker_id;  // that ends with the coordinator; empty: none
   std::vector<DeviceProfile> devices;
   std::vector<LinkProfile> links;
 };

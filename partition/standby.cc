@@ -104,8 +104,8 @@ void ChooseStandbys(const CostModel& candidates, std::span<const Slice> slices,
     if (static_cast<int>(stage.standby.size()) >= wanted) continue;
     notes.push_back(absl::StrCat(Layers(stage.first_layer, stage.last_layer), " of ", stage.name,
                                  " have ", stage.standby.size(), " of ", wanted,
-                                 " standby copies: no other worker has ", Bytes(stage.weight_bytes),
-                                 " of free disk for them"));
+                                 " standby copies: no other worker that may have layers has ",
+                                 Bytes(stage.weight_bytes), " of free disk for them"));
   }
 }
 

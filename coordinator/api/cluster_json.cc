@@ -109,7 +109,7 @@ const char* StateOf(const Instance& instance) {
 }
 
 ordered_json ClusterJson(const Coordinator& coordinator, absl::Duration now) {
-  int64_t resumed = 0;
+  int64_t resumed = coordinator.counters().requests_resumed;
   ordered_json instances = ordered_json::array();
   for (const Instance* instance : coordinator.instances()) {
     instances.push_back(InstanceJson(coordinator, *instance, now));

@@ -161,14 +161,12 @@ absl::Status Membership::Pause(const wire::WorkerId& worker) {
 
 absl::Status Membership::Resume(const wire::WorkerId& worker) {
   POTLUCK_ASSIGN_OR_RETURN(Member* const member, FindToChange(worker));
-  if (!member->paused && member->owner_paused) {
-    return absl::FailedPreconditionError(
-        "its owner has paused it: only `potluck resume` on that machine takes it back");
-  }
   member->paused = member->drained = false;
   member->rests_until = absl::ZeroDuration();
   events_.OnMembersChanged();
-  return absl::OkStatus();
+  if (!member->owner_paused) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "its owner has paused it: only `potluck resume` on that machine takes it back");
 }
 
 void Membership::LetLeave(const wire::WorkerId& worker) {

@@ -120,6 +120,14 @@ TEST_F(StateFolderTest, AFolderIntoWhichOthersMayLookIsRefused) {
   EXPECT_EQ(Lock().path(), path);
 }
 
+TEST_F(StateFolderTest, FilesThatOthersMayReadAreClosedToThem) {
+  const std::string key = StateFolder::Lock(base_, "worker")->path() + "/key.pem";
+  std::ofstream(key) << "secret";
+  std::filesystem::permissions(key, std::filesystem::perms(0644));
+  ASSERT_TRUE(StateFolder::Lock(base_, "worker").ok());
+  EXPECT_EQ(std::filesystem::status(key).permissions(), std::filesystem::perms(0600));
+}
+
 TEST_F(StateFolderTest, WhatIsNoFolderIsSaidWithAdvice) {
   std::ofstream(root_ + "/file") << "x";
   for (const std::string& base : {root_ + "/file", root_ + "/file/below"}) {

@@ -174,7 +174,8 @@ TEST_F(SurvivalTest, WhoComesAndGoesBesideThePipelineStandsByWithoutAChange) {
   world->AddWorker("c", {.bytes_per_second = 10.5e9});
   world->Run(absl::Seconds(30));
   world->Freeze("b");
-  world->Run(absl::Milliseconds(2800));
+  world->Run(absl::Milliseconds(2200));
+  EXPECT_EQ(world->coordinator->membership().StateOf("b"), coordinator::MemberState::kSuspect);
   world->Thaw("b");
   world->Run(absl::Seconds(30));
   EXPECT_EQ(standby(), "b");

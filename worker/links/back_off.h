@@ -13,7 +13,7 @@ namespace potluck::worker {
 class BackOff {
  public:
   inline static const absl::Duration kShortest = absl::Milliseconds(500);
-  inline static const absl::Duration kLongest = absl::Seconds(30);
+  inline static const absl::Duration kLongest = absl::Seconds(10);
 
   explicit BackOff(uint64_t seed) : random_(seed) {}
 

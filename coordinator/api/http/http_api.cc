@@ -85,8 +85,9 @@ void HttpApi::Handle(std::shared_ptr<HttpExchange> exchange) {
     return absl::EndsWith(entry.first, absl::StrCat(" ", request.path));
   });
   if (known) {
-    exchange->Respond(405, kJsonType,
-                      Dump(ErrorJson(absl::InvalidArgumentError("another method is needed"))));
+    ordered_json error = ErrorJson(absl::InvalidArgumentError("another method is needed"));
+    error["error"]["code"] = 405;
+    exchange->Respond(405, kJsonType, Dump(error));
     return;
   }
   RespondError(*exchange, absl::NotFoundError(absl::StrCat(
@@ -391,13 +392,24 @@ void HttpApi::LoadModel(std::shared_ptr<HttpExchange> exchange) {
 void HttpApi::UnloadModel(std::shared_ptr<HttpExchange> exchange) {
   const auto request = ParseLoadRequest(exchange->request().body);
   if (!request.ok()) return RespondError(*exchange, request.status());
-  auto served = ModelNamed(request->model);
-  for (const auto& [id, other] : served_) {
-    if (request->model == absl::StrCat(id) || request->model == other.request.model) served = other;
+  std::vector<model::InstanceId> meant;
+  for (const auto& [id, served] : served_) {
+    if (request->model == absl::StrCat(id)) {
+      meant = {id};
+      break;
+    }
+    if (request->model == served.model->name || request->model == served.request.model)
+      meant.push_back(id);
   }
-  if (!served.ok()) return RespondError(*exchange, served.status());
-  served_.erase(served->instance);
-  AnswerDone(*exchange, coordinator_.Unload(served->instance));
+  if (meant.empty()) return RespondError(*exchange, ModelNamed(request->model).status());
+  if (meant.size() > 1) {
+    return RespondError(*exchange, absl::InvalidArgumentError(absl::StrCat(
+                                       Printable(request->model), " is loaded ", meant.size(),
+                                       " times: give one of the instances ",
+                                       absl::StrJoin(meant, ", "), " instead")));
+  }
+  served_.erase(meant.front());
+  AnswerDone(*exchange, coordinator_.Unload(meant.front()));
 }
 
 absl::StatusOr<wire::WorkerId> HttpApi::WorkerNamed(const HttpRequest& request) const {

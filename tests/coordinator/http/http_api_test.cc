@@ -157,9 +157,17 @@ TEST_F(HttpApiTest, AModelIsUnloadedByNamePathOrId) {
   EXPECT_THAT(ids(), testing::ElementsAre(1, 3));
   EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": "2"})")->status, 404);
   const std::string path = api_->loaded().front().request.model;
-  EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": ")" + path + "\"}")->status, 200);
-  EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": "potluck-demo-1m-q8_0"})")->status, 200);
+  const auto unload = [&](const std::string& name) {
+    return Ask("POST", "/cluster/unload", R"({"model": ")" + name + "\"}");
+  };
+  // Which of the two is not said.
+  EXPECT_EQ(unload(path)->status, 400);
+  EXPECT_THAT(unload("potluck-demo-1m-q8_0")->body, HasSubstr("instances 1, 3"));
+  EXPECT_EQ(unload("1")->status, 200);
+  EXPECT_EQ(unload(path)->status, 200);
   EXPECT_THAT(ids(), testing::IsEmpty());
+  LoadDemo();
+  EXPECT_EQ(unload("potluck-demo-1m-q8_0")->status, 200);
   EXPECT_TRUE(api_->loaded().empty());
 }
 

@@ -206,7 +206,8 @@ TEST_F(MembershipTest, WhatItsOwnerPausedOnlyTheOwnerResumes) {
   EXPECT_EQ(membership_->StateOf("w"), MemberState::kPaused);
   EXPECT_TRUE(absl::IsFailedPrecondition(membership_->Resume("w")));
   EXPECT_TRUE(membership_->Pause("w").ok());
-  EXPECT_TRUE(membership_->Resume("w").ok());  // the person's own wish ends, the owner's stays
+  // The person's own wish ends, the owner's stays.
+  EXPECT_TRUE(absl::IsFailedPrecondition(membership_->Resume("w")));
   EXPECT_EQ(membership_->StateOf("w"), MemberState::kPaused);
   worker.control->link->Send(wire::Pausing{.paused = false});
   time_.RunFor(absl::ZeroDuration());
