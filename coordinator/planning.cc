@@ -276,6 +276,7 @@ void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
 void Coordinator::Begun(Hosted& hosted) {
   hosted.planned_at = now();
   hosted.epochs += 1;
+  hosted.copies.clear();  // asked for again: a disk may have had to give them up
   hosted.planned_share.clear();
   for (const partition::DeviceProfile& device : Profile().devices)
     hosted.planned_share[device.id] = ShareOf(device);
