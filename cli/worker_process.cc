@@ -179,9 +179,11 @@ class WorkerProcess::Impl {
                                     .files = files_,
                                     .disposal = disposal_,
                                     .transport = *transport_});
-    events.keep_copy = [this](const wire::KeepCopy& copy) {
-      loader_->KeepCopy(copy, [](const absl::Status& status) {
+    events.keep_copy = [this](const wire::KeepCopy& copy,
+                              absl::AnyInvocable<void(absl::Status)> done) {
+      loader_->KeepCopy(copy, [done = std::move(done)](absl::Status status) mutable {
         if (!status.ok()) Log(LogLevel::kWarning, "copy not kept", {{"status", status}});
+        done(std::move(status));
       });
     };
     std::random_device random;

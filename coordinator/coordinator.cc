@@ -188,7 +188,7 @@ void Coordinator::OnMembersChanged() {
 void Coordinator::OnMemberLost(const wire::WorkerId& worker, bool in_order) {
   if (!in_order) ++counters_.workers_lost;
   for (const auto& [id, hosted] : instances_) {
-    std::erase_if(hosted->copies, [&](const auto& copy) { return std::get<0>(copy) == worker; });
+    hosted->copies.Forget(worker);
     const bool held = hosted->instance.holds();
     hosted->instance.OnWorkerLost(worker);
     if (held && hosted->instance.target() != nullptr && !hosted->instance.holds())
@@ -200,7 +200,10 @@ void Coordinator::OnMemberLost(const wire::WorkerId& worker, bool in_order) {
 
 // A worker that was away when its stages were released still has them.
 void Coordinator::OnHeartbeat(const wire::WorkerId& from, const wire::Heartbeat& heartbeat) {
-  for (const auto& [id, hosted] : instances_) WatchPace(*hosted);
+  for (const auto& [id, hosted] : instances_) {
+    WatchPace(*hosted);
+    if (hosted->instance.ready()) KeepCopies(*hosted);
+  }
   for (const wire::Heartbeat::Stage& stage : heartbeat.stages) {
     const Hosted* hosted = Find(stage.instance);
     if (hosted != nullptr && !hosted->instance.IsStray(from, stage.epoch)) continue;
@@ -225,6 +228,8 @@ absl::Status Coordinator::OnInstanceMessage(const wire::WorkerId& from, wire::Me
       instance->OnCommitted(from, std::move(*committed));
   } else if (const auto* lost = std::get_if<wire::LinkLost>(&message)) {
     OnLinkLost(from, *lost);
+  } else if (const auto* ended = std::get_if<wire::CopyEnded>(&message)) {
+    OnCopyEnded(from, *ended);
   }
   return absl::OkStatus();
 }
@@ -261,6 +266,21 @@ void Coordinator::OnLinkLost(const wire::WorkerId& from, const wire::LinkLost& l
         hosted->instance.Uses(lost.peer))
       hosted->instance.FailEpoch(lost.status);
   });
+}
+
+void Coordinator::OnCopyEnded(const wire::WorkerId& from, const wire::CopyEnded& ended) {
+  const LayersAt copy = {from, ended.range.first_cut / 2, ended.range.last_cut / 2 - 1};
+  for (const auto& [id, hosted] : instances_) {
+    if (hosted->instance.model().manifest != ended.manifest ||
+        !hosted->copies.OnEnded(copy, ended.status, now()))
+      continue;
+    if (!ended.status.ok()) {
+      Log(LogLevel::kWarning, "standby cannot keep a copy",
+          {{"instance", id}, {"worker", from}, {"status", ended.status}});
+      PlanLater(StandbyCopies::kTryAgain);
+    }
+    PlanSoon();
+  }
 }
 
 // --- InstanceHost --------------------------------------------------------------------------------
@@ -325,9 +345,7 @@ void Coordinator::Shun(Hosted& hosted, const wire::WorkerId& worker, std::string
   hosted.shunned[worker] = {now() + kShun, absl::StrCat("it ", told)};
   hosted.trouble =
       absl::UnavailableError(absl::StrCat("worker ", membership_.PeerOf(worker).name, " ", told));
-  executor_.PostAfter(kShun, [this, alive = std::weak_ptr(alive_)] {
-    if (!alive.expired()) PlanAll();
-  });
+  PlanLater(kShun);
   Changed();
 }
 

@@ -11,7 +11,6 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,6 +18,7 @@
 #include "absl/time/time.h"
 #include "common/executor.h"
 #include "coordinator/instance/instance.h"
+#include "coordinator/instance/standby_copies.h"
 #include "coordinator/membership/membership.h"
 #include "coordinator/plan_question.h"
 #include "partition/plan.h"
@@ -144,8 +144,7 @@ class Coordinator final : public wire::LinkAcceptor,
     std::map<std::string, double> planned_share;  // of its devices' speed, by the plan
     std::map<size_t, absl::Duration> slow_since;  // by stage
     int64_t watched_steps = 0;  // that had been run when its pace was last looked at
-    // Who was asked for copies of which layers, first and last, and was not lost since.
-    std::set<std::tuple<wire::WorkerId, int64_t, int64_t>> copies;
+    StandbyCopies copies;
     std::map<model::SequenceId, RequestEvents*> requests;
   };
 
@@ -178,6 +177,8 @@ class Coordinator final : public wire::LinkAcceptor,
   void Shun(Hosted& hosted, const wire::WorkerId& worker, std::string_view what,
             const absl::Status& why);
   void PlanSoon(absl::Duration delay = absl::ZeroDuration());
+  // Also then, whatever is planned before.
+  void PlanLater(absl::Duration delay);
   void PlanAll();
   // One after another, since each takes memory that the next one finds taken.
   void PlanNext();
@@ -212,6 +213,7 @@ class Coordinator final : public wire::LinkAcceptor,
   double ShareOf(const partition::DeviceProfile& device) const;
   void LetGo();
   void OnLinkLost(const wire::WorkerId& from, const wire::LinkLost& lost);
+  void OnCopyEnded(const wire::WorkerId& from, const wire::CopyEnded& ended);
   Hosted* Find(model::InstanceId instance);
   const Hosted* Find(model::InstanceId instance) const;
   void Changed();

@@ -31,6 +31,12 @@ void Coordinator::PlanSoon(absl::Duration delay) {
   planning_.Start(delay, [this] { PlanAll(); });
 }
 
+void Coordinator::PlanLater(absl::Duration delay) {
+  executor_.PostAfter(delay, [this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) PlanAll();
+  });
+}
+
 void Coordinator::PlanAll() {
   for (const auto& [id, hosted] : instances_) to_plan_.insert(id);
   PlanNext();
@@ -181,11 +187,9 @@ partition::InstanceWish Coordinator::WishOf(const Hosted& hosted) const {
   wish.previous = pipeline->plan.placements();
   // A running text keeps its context.
   wish.context_length = pipeline->plan.context_length;
-  for (const partition::StagePlan& stage : pipeline->plan.stages) {
+  for (const partition::StagePlan& stage : pipeline->plan.stages)
     wish.cached.push_back({stage.worker_id, stage.first_layer, stage.last_layer + 1});
-    for (const partition::Standby& standby : stage.standby)
-      wish.standing_by.push_back({standby.worker_id, stage.first_layer, stage.last_layer + 1});
-  }
+  wish.standing_by = hosted.copies.Known(now());
   return wish;
 }
 
@@ -276,7 +280,7 @@ void Coordinator::Begin(Hosted& hosted, partition::InstancePlan plan) {
 void Coordinator::Begun(Hosted& hosted) {
   hosted.planned_at = now();
   hosted.epochs += 1;
-  hosted.copies.clear();  // asked for again: a disk may have had to give them up
+  hosted.copies.LookAfterAll();  // a disk may have had to give them up for the new layers
   hosted.planned_share.clear();
   for (const partition::DeviceProfile& device : Profile().devices)
     hosted.planned_share[device.id] = ShareOf(device);
@@ -381,17 +385,21 @@ void Coordinator::CannotPlan(Hosted& hosted, const absl::Status& why) {
 
 // Weights of a stage's layers go, in the background, to those who could take it over.
 void Coordinator::KeepCopies(Hosted& hosted) {
+  std::vector<LayersAt> copies;
+  std::map<LayersAt, wire::WorkerId> holders;
   for (const partition::StagePlan& stage : hosted.instance.pipeline()->plan.stages) {
     for (const partition::Standby& standby : stage.standby) {
-      if (!hosted.copies.insert({standby.worker_id, stage.first_layer, stage.last_layer}).second)
-        continue;
-      wire::KeepCopy copy{.manifest = hosted.instance.model().manifest,
-                          .range = {2 * stage.first_layer, 2 * (stage.last_layer + 1)},
-                          .sources = {}};
-      if (wire::Peer source = PeerOf(stage.worker_id); !source.addresses.empty())
-        copy.sources.push_back(std::move(source));
-      SendControl(standby.worker_id, std::move(copy));
+      copies.push_back({standby.worker_id, stage.first_layer, stage.last_layer});
+      holders[copies.back()] = stage.worker_id;
     }
+  }
+  for (const LayersAt& due : hosted.copies.Want(copies, now())) {
+    wire::KeepCopy copy{.manifest = hosted.instance.model().manifest,
+                        .range = {2 * due.first_layer, 2 * (due.last_layer + 1)},
+                        .sources = {}};
+    if (wire::Peer source = PeerOf(holders[due]); !source.addresses.empty())
+      copy.sources.push_back(std::move(source));
+    SendControl(due.worker, std::move(copy));
   }
 }
 

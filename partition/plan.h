@@ -35,6 +35,14 @@ struct CachedLayers {
   int64_t first = 0, end = 0;
 };
 
+// What has become of a copy of layers [first, end) that a standby was asked to keep on its disk.
+enum class CopyState : uint8_t { kComing, kOnDisk, kFailed };
+struct StandbyCopy {
+  std::string worker_id;
+  int64_t first = 0, end = 0;
+  CopyState state = CopyState::kComing;
+};
+
 struct InstanceWish {
   std::string id;
   ModelShape model;
@@ -51,7 +59,7 @@ struct InstanceWish {
   // other instances are planned, and moving a layer counts.
   std::vector<Placement> previous;
   std::vector<CachedLayers> cached;
-  std::vector<CachedLayers> standing_by;  // whose copies are kept, or on their way
+  std::vector<StandbyCopy> standing_by;  // who has failed to keep one stands by no more
   // What speeds are told for; 0: cost_model.h's.
   int64_t prompt_tokens = 0, depth = 0;
 };
@@ -59,6 +67,7 @@ struct InstanceWish {
 struct Standby {
   std::string device_id, worker_id, name;
   bool fits_in_memory = false;  // beside all that it holds: takes over without a new plan
+  bool on_disk = false;         // its copy is complete
 };
 
 struct StagePlan {

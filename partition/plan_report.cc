@@ -132,16 +132,20 @@ std::vector<LeftOut> LeftOutOf(const PlanFacts& facts) {
 
 std::string HowSurvived(const std::vector<const StagePlan*>& lost) {
   std::vector<std::string> names;
-  bool in_memory = true;
+  bool in_memory = true, on_disk = true;
   for (const StagePlan* stage : lost) {
     if (stage->standby.empty())
       return "its layers are sent again, from the model's file, to where they fit";
     names.push_back(stage->standby.front().name);
     in_memory = in_memory && stage->standby.front().fits_in_memory;
+    on_disk = on_disk && stage->standby.front().on_disk;
   }
-  return absl::StrCat(absl::StrJoin(names, " and "), names.size() == 1 ? " has" : " have",
-                      " its layers on disk",
-                      in_memory ? " and memory for them" : ", and they fit if divided anew");
+  const bool one = names.size() == 1;
+  const char* how = one ? " has its layers on disk" : " have its layers on disk";
+  if (!on_disk) how = one ? " is to have its layers on disk" : " are to have its layers on disk";
+  return absl::StrCat(absl::StrJoin(names, " and "), how,
+                      in_memory ? (one ? ", and has memory for them" : ", and have memory for them")
+                                : ", and they fit if divided anew");
 }
 
 std::vector<WorkerLoss> LossesOf(const PlanFacts& facts, const std::vector<StagePlan>& stages) {

@@ -161,7 +161,7 @@ absl::Status CheckWish(const InstanceWish& wish) {
     POTLUCK_RETURN_IF_ERROR(CheckRange(placement.first, placement.end, wish));
   for (const CachedLayers& cached : wish.cached)
     POTLUCK_RETURN_IF_ERROR(CheckRange(cached.first, cached.end, wish));
-  for (const CachedLayers& standby : wish.standing_by)
+  for (const StandbyCopy& standby : wish.standing_by)
     POTLUCK_RETURN_IF_ERROR(CheckRange(standby.first, standby.end, wish));
   return absl::OkStatus();
 }

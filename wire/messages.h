@@ -164,6 +164,13 @@ struct LinkLost {
   absl::Status status;
 };
 
+// Answers KeepCopy. OK: all of it is on the disk.
+struct CopyEnded {
+  Digest manifest{};
+  model::StageRange range;
+  absl::Status status;
+};
+
 // ---- control link: coordinator -> worker ----
 
 struct Welcome {
@@ -241,7 +248,7 @@ struct Release {
 };
 
 // Copies these blobs' tensors to the disk cache in the background, for a stage that may have to be
-// taken over.
+// taken over. Asked again for what is there, it is looked after.
 struct KeepCopy {
   Digest manifest{};
   model::StageRange range;
@@ -350,8 +357,8 @@ struct Ping {
 
 using Message =
     std::variant<WorkerHello, Heartbeat, PrepareProgress, Prepared, Fenced, Committed, Leaving,
-                 Pausing, LinkMeasured, LinkLost, Welcome, Prepare, Fence, Commit, Release,
-                 KeepCopy, MeasureLink, MayLeave, DataHello, StageFrame, StepResult, WeightsHello,
-                 ManifestRequest, ManifestReply, ChunkRequest, ChunkPiece, Ping>;
+                 Pausing, LinkMeasured, LinkLost, CopyEnded, Welcome, Prepare, Fence, Commit,
+                 Release, KeepCopy, MeasureLink, MayLeave, DataHello, StageFrame, StepResult,
+                 WeightsHello, ManifestRequest, ManifestReply, ChunkRequest, ChunkPiece, Ping>;
 
 }  // namespace potluck::wire

@@ -146,7 +146,7 @@ absl::Status Worker::OnControl(wire::Message message) {
   } else if (const auto* measure = std::get_if<wire::MeasureLink>(&message)) {
     return Measure(measure->peer);
   } else if (const auto* copy = std::get_if<wire::KeepCopy>(&message)) {
-    if (events_.keep_copy) events_.keep_copy(*copy);
+    KeepCopy(*copy);
   } else if (std::holds_alternative<wire::MayLeave>(message)) {
     if (leaving_) FinishLeaving();
   } else {
@@ -213,6 +213,15 @@ void Worker::Release(const wire::Release& release) {
     instances_.erase(found);
   }
   UpdateLinks();
+}
+
+void Worker::KeepCopy(const wire::KeepCopy& copy) {
+  if (!events_.keep_copy) return;
+  events_.keep_copy(copy, [this, alive = std::weak_ptr(alive_), manifest = copy.manifest,
+                           range = copy.range](absl::Status status) {
+    if (alive.expired()) return;
+    Tell(wire::CopyEnded{.manifest = manifest, .range = range, .status = std::move(status)});
+  });
 }
 
 absl::Status Worker::Measure(const wire::Peer& peer) {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/executor.h"
@@ -54,7 +55,8 @@ struct WorkerEvents {
   std::function<void(const absl::Status& why, bool was_joined)> lost;
   // After Leave: the process may end.
   std::function<void()> left;
-  std::function<void(const wire::KeepCopy&)> keep_copy;
+  // `done` with OK once all of it is on the disk; it may be called after the worker is gone.
+  std::function<void(const wire::KeepCopy&, absl::AnyInvocable<void(absl::Status)> done)> keep_copy;
 };
 
 // Single-threaded: lives on its executor.
@@ -107,6 +109,7 @@ class Worker final : public wire::LinkAcceptor,
   void Commit(const wire::Commit& commit);
   void Release(const wire::Release& release);
   void WatchAddresses();
+  void KeepCopy(const wire::KeepCopy& copy);
   absl::Status Measure(const wire::Peer& peer);
   void OnMeasured(wire::LinkMeasured result);
   void UpdateLinks();
@@ -134,6 +137,7 @@ class Worker final : public wire::LinkAcceptor,
   std::vector<std::string> told_addresses_;
   Timer drain_, address_watch_;
   Retired retired_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace potluck::worker

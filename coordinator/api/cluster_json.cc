@@ -15,7 +15,8 @@ ordered_json StagesJson(const Pipeline& pipeline, const Membership& membership) 
   for (const partition::StagePlan& stage : pipeline.plan.stages) {
     ordered_json standby = ordered_json::array();
     for (const partition::Standby& other : stage.standby)
-      standby.push_back({{"worker", other.worker_id}, {"name", other.name}});
+      standby.push_back(
+          {{"worker", other.worker_id}, {"name", other.name}, {"on_disk", other.on_disk}});
     stages.push_back({{"worker", stage.worker_id},
                       {"name", membership.PeerOf(stage.worker_id).name},
                       {"device", stage.device_id.substr(stage.worker_id.size() + 1)},

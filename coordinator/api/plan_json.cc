@@ -13,7 +13,8 @@ ordered_json StageJson(const partition::StagePlan& stage) {
     standby.push_back({{"worker", choice.worker_id},
                        {"device", choice.device_id},
                        {"name", choice.name},
-                       {"fits_in_memory", choice.fits_in_memory}});
+                       {"fits_in_memory", choice.fits_in_memory},
+                       {"on_disk", choice.on_disk}});
   }
   return {{"worker", stage.worker_id},
           {"device", stage.device_id},

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "partition/network.h"
 
 namespace potluck::coordinator {
 namespace {
@@ -174,6 +175,30 @@ partition::DeviceProfile MakeDevice(const Member& member, size_t index, absl::Du
 // Of a link whose measuring did not end in time: a poor Wi-Fi's.
 constexpr LinkQuality kUnmeasured = {true, 5e-3, 5e6};
 
+partition::LinkProfile LinkOf(const wire::WorkerId& from, const wire::WorkerId& to,
+                              const LinkQuality& quality) {
+  return {
+      .from = from,
+      .to = to,
+      .round_trip_seconds = std::clamp(quality.round_trip_seconds, 0.0, partition::kLongestSeconds),
+      .bytes_per_second = std::clamp(quality.bytes_per_second, partition::kLeastPerSecond,
+                                     partition::kMostPerSecond)};
+}
+
+bool Works(const LinkQuality& link) { return link.reachable && link.bytes_per_second > 0; }
+
+// Both hops to and from the coordinator, stored and forwarded.
+partition::LinkProfile RelayedLink(const partition::LinkProfile& first,
+                                   const partition::LinkProfile& second) {
+  partition::LinkProfile link =
+      LinkOf(first.from, second.from,
+             {.round_trip_seconds = first.round_trip_seconds + second.round_trip_seconds +
+                                    2 * partition::kHopOverheadSeconds,
+              .bytes_per_second = 1 / (1 / first.bytes_per_second + 1 / second.bytes_per_second)});
+  link.relayed = true;
+  return link;
+}
+
 bool Plannable(const Member& member, absl::Duration now) {
   return member.connected() && member.state(now) != MemberState::kJoining;
 }
@@ -206,21 +231,25 @@ partition::ClusterProfile MakeClusterProfile(const std::map<wire::WorkerId, Memb
            std::ranges::find(cluster.devices, worker, &partition::DeviceProfile::worker_id) !=
                cluster.devices.end();
   };
+  std::map<wire::WorkerId, partition::LinkProfile> to_coordinator;
   for (const auto& [id, member] : members) {
     if (!Plannable(member, now) || !has_device(id)) continue;
-    std::map<wire::WorkerId, LinkQuality> links = member.links;
-    if (const auto to = links.find(wire::kCoordinator); to == links.end() || !to->second.reachable)
-      links[wire::kCoordinator] = kUnmeasured;
-    for (const auto& [to, link] : links) {
-      // Where only the other one dials, that one has measured it; where neither can, it is relayed.
-      if (!link.reachable || link.bytes_per_second <= 0 || !has_device(to)) continue;
-      cluster.links.push_back(
-          {.from = id,
-           .to = to,
-           .round_trip_seconds =
-               std::clamp(link.round_trip_seconds, 0.0, partition::kLongestSeconds),
-           .bytes_per_second = std::clamp(link.bytes_per_second, partition::kLeastPerSecond,
-                                          partition::kMostPerSecond)});
+    const auto known = member.links.find(wire::kCoordinator);
+    const bool works = known != member.links.end() && Works(known->second);
+    to_coordinator[id] = LinkOf(id, wire::kCoordinator, works ? known->second : kUnmeasured);
+    cluster.links.push_back(to_coordinator[id]);
+  }
+  for (const auto& [from, own] : to_coordinator) {
+    for (const auto& [to, others] : to_coordinator) {
+      if (from == to) continue;
+      const Member& member = members.at(from);
+      const Member& other = members.at(to);
+      const auto link = member.links.find(to);
+      if (link != member.links.end() && Works(link->second)) {
+        cluster.links.push_back(LinkOf(from, to, link->second));
+      } else if (!member.Dials(other) && !other.Dials(member)) {
+        cluster.links.push_back(RelayedLink(own, others));
+      }
     }
   }
   return cluster;

@@ -65,6 +65,8 @@ struct Member {
   MemberState state(absl::Duration now) const;
   // Not to be used for a while, be it here or not.
   bool set_aside(absl::Duration now) const;
+  // Whether it reaches the other, as far as is known.
+  bool Dials(const Member& other) const;
 };
 
 inline MemberState Member::state(absl::Duration now) const {
@@ -79,6 +81,12 @@ inline MemberState Member::state(absl::Duration now) const {
 inline bool Member::set_aside(absl::Duration now) const {
   return drained || paused || now < rests_until ||
          (connected() && (owner_paused || wants_to_leave));
+}
+
+inline bool Member::Dials(const Member& other) const {
+  if (other.hello.addresses.empty()) return false;
+  const auto link = links.find(other.hello.worker);
+  return link == links.end() || link->second.reachable;
 }
 
 inline std::string_view ToString(MemberState state) {

@@ -115,9 +115,7 @@ wire::Peer Membership::PeerOf(const wire::WorkerId& worker) const {
 bool Membership::Dials(const wire::WorkerId& from, const wire::WorkerId& to) const {
   const Member* dialler = Find(from);
   const Member* dialled = Find(to);
-  if (dialler == nullptr || dialled == nullptr || dialled->hello.addresses.empty()) return false;
-  const auto link = dialler->links.find(to);
-  return link == dialler->links.end() || link->second.reachable;
+  return dialler != nullptr && dialled != nullptr && dialler->Dials(*dialled);
 }
 
 wire::HopKind Membership::HopBetween(const wire::WorkerId& from, const wire::WorkerId& to) const {
@@ -399,7 +397,8 @@ absl::Status Membership::OnControl(const wire::WorkerId& worker, wire::Message m
              std::holds_alternative<wire::Prepared>(message) ||
              std::holds_alternative<wire::Fenced>(message) ||
              std::holds_alternative<wire::Committed>(message) ||
-             std::holds_alternative<wire::LinkLost>(message)) {
+             std::holds_alternative<wire::LinkLost>(message) ||
+             std::holds_alternative<wire::CopyEnded>(message)) {
     return events_.OnInstanceMessage(worker, std::move(message));
   } else {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -31,8 +31,8 @@ class MembershipEvents {
   // `in_order`: it was told that it may leave.
   virtual void OnMemberLost(const wire::WorkerId& worker, bool in_order) = 0;
   virtual void OnHeartbeat(const wire::WorkerId& from, const wire::Heartbeat& heartbeat) = 0;
-  // What a member says about instances: PrepareProgress, Prepared, Fenced, Committed, LinkLost. An
-  // error closes its links with it.
+  // What a member says about instances: PrepareProgress, Prepared, Fenced, Committed, LinkLost,
+  // CopyEnded. An error closes its links with it.
   virtual absl::Status OnInstanceMessage(const wire::WorkerId& from, wire::Message message) = 0;
   // StageFrame (to be relayed) and StepResult.
   virtual absl::Status OnDataMessage(const wire::WorkerId& from, wire::Message message) = 0;

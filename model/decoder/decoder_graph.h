@@ -22,6 +22,7 @@ struct StageRange {
   int32_t num_shards = 1;
 
   static StageRange Whole(const ModelConfig& config) { return {0, 2 * config.num_layers}; }
+  bool operator==(const StageRange&) const = default;
 };
 
 struct DecoderGraph {

@@ -418,7 +418,7 @@ TEST(PlannerTest, StandbysAndWhatIsSurvived) {
   ASSERT_EQ(plan.losses.size(), 2);
   for (const WorkerLoss& loss : plan.losses) {
     EXPECT_TRUE(loss.survived);
-    EXPECT_EQ(loss.how, "c has its layers on disk and memory for them");
+    EXPECT_EQ(loss.how, "c is to have its layers on disk, and has memory for them");
   }
 
   // No disk at c: the two hold each other's layers on disk, though not in memory.
@@ -460,6 +460,14 @@ TEST(PlannerTest, WhoStandsByGoesOnUnlessSomebodyIsBetterPlaced) {
   // Its copy may fill the disk.
   cluster.devices[2].free_disk_bytes = 0;
   EXPECT_EQ(standby(), "c");
+  wish.standing_by[0].state = CopyState::kOnDisk;
+  EXPECT_THAT(MustPlan(cluster, wish).losses[0].how, HasSubstr("c has its layers on disk"));
+  wish.standing_by[0].state = CopyState::kFailed;
+  EXPECT_EQ(standby(), "b");
+  cluster.devices[1].free_disk_bytes = 0;
+  EXPECT_THAT(MustPlan(cluster, wish).notes, Contains(HasSubstr("c could not keep them")));
+  cluster.devices[1].free_disk_bytes = cluster.devices[0].free_disk_bytes;
+  wish.standing_by[0].state = CopyState::kComing;
   cluster.devices[2].host_id = cluster.devices[0].host_id;
   EXPECT_EQ(standby(), "b");
 }

@@ -162,6 +162,7 @@ TEST_F(HostileTest, AnswersToChangesThatAreNotItsOwnChangeNothing) {
         .instance = world.instance_id, .epoch = epoch, .stage = -5, .held = {{1, INT32_MAX}}});
     control->link->Send(wire::PrepareProgress{world.instance_id, epoch, INT32_MAX, 1e300});
     control->link->Send(wire::LinkLost{world.instance_id, "nobody", absl::InternalError("no")});
+    control->link->Send(wire::CopyEnded{{}, {-5, 1 << 30}, absl::OkStatus()});
     control->link->Send(wire::LinkMeasured{"a", absl::OkStatus(), -1, -1});
   }
   world.Run(absl::Milliseconds(500));

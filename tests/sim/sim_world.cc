@@ -270,7 +270,11 @@ void SimWorld::Start(const std::string& name) {
   options.machine_state = [] { return worker::MachineState{.disk_free_bytes = int64_t{1} << 40}; };
   worker::WorkerEvents events;
   events.left = [&added] { added.left = true; };
-  events.keep_copy = [this, name](const wire::KeepCopy&) { ++stages.copies_asked[name]; };
+  events.keep_copy = [this, name](const wire::KeepCopy&,
+                                  absl::AnyInvocable<void(absl::Status)> done) {
+    ++stages.copies_asked[name];
+    done(stages.on_copy ? stages.on_copy(name) : absl::OkStatus());
+  };
   added.worker = std::make_unique<worker::Worker>(options, events, *added.executor,
                                                   *added.transport, *added.loader);
   added.transport->Listen(*added.worker);

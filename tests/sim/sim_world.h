@@ -45,7 +45,7 @@ struct StageWorld {
   int64_t alive = 0;                // runners
   std::vector<std::string> errors;  // what no stage may be asked
   // A worker's fault, or OK; none: OK.
-  std::function<absl::Status(const std::string&who)> on_load, on_step;
+  std::function<absl::Status(const std::string&who)> on_load, on_step, on_copy;
   std::map<std::string, int64_t> steps_by_worker;
   int64_t kept_rows = 1000;                 // of each sequence, for replays
   int64_t tokens_passed = 0;                // in replays, by stages that had them already

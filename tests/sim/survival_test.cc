@@ -195,6 +195,42 @@ TEST_F(SurvivalTest, WhoComesAndGoesBesideThePipelineStandsByWithoutAChange) {
   EXPECT_EQ(world->instance().pipeline()->epoch, epoch);
 }
 
+TEST_F(SurvivalTest, WhoCannotKeepACopyStandsByNoMore) {
+  world.emplace();
+  bool disk_is_full = true;
+  world->stages.on_copy = [&](const std::string& who) {
+    return who == "b" && disk_is_full ? absl::ResourceExhaustedError("full") : absl::OkStatus();
+  };
+  world->AddWorker("a", {.bytes_per_second = 40e9});
+  world->AddWorker("b", {.bytes_per_second = 20e9});
+  world->Load(/*spread=*/false, {{"a", 0, 11}});
+  ASSERT_TRUE(world->RunUntil([&] { return world->ready(); }));
+  const auto plan = [&]() -> const auto& { return world->instance().pipeline()->plan; };
+  const auto has_standby = [&](const std::string& name, bool on_disk) {
+    return world->RunUntil(
+        [&] {
+          const auto& all = plan().stages[0].standby;
+          return !all.empty() && all[0].worker_id == name && all[0].on_disk == on_disk;
+        },
+        absl::Minutes(3));
+  };
+  EXPECT_TRUE(world->RunUntil([&] { return plan().stages[0].standby.empty(); }, absl::Seconds(30)));
+  EXPECT_TRUE(plan().losses[0].survived);  // the model's file is still there
+  world->AddWorker("c");
+  EXPECT_TRUE(has_standby("c", true));
+  world->Kill("c");
+  // Asked once a minute, until its disk has room.
+  const int asked = world->stages.copies_asked["b"];
+  world->Run(absl::Minutes(5));
+  EXPECT_LE(world->stages.copies_asked["b"], asked + 6);
+  disk_is_full = false;
+  EXPECT_TRUE(has_standby("b", true));
+  // It is looked after.
+  disk_is_full = true;
+  EXPECT_TRUE(world->RunUntil([&] { return plan().stages[0].standby.empty(); },
+                              2 * coordinator::StandbyCopies::kLookAfter));
+}
+
 // One machine could hold all of it, but would have to load what the standby has on its disk.
 TEST_F(SurvivalTest, AStandbyTakesOverBeforeABetterPlaceIsSought) {
   world.emplace();

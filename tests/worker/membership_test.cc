@@ -273,13 +273,17 @@ TEST_F(MembershipTest, SaysWhichPeerCannotBeReached) {
   EXPECT_EQ(measured[0].status.code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(MembershipTest, CopiesToKeepAreHandedOn) {
+TEST_F(MembershipTest, CopiesToKeepAreHandedOnAndTheirEndIsTold) {
   SimulatedWorker& worker = world_.AddWorker("w1");
   world_.Run();
   world_.Say("w1", wire::KeepCopy{.manifest = {}, .range = {0, 2}, .sources = {}});
   world_.Run();
   ASSERT_EQ(worker.copies.size(), 1u);
   EXPECT_EQ(worker.copies[0].range.last_cut, 2);
+  const auto ended = world_.Control("w1").All<wire::CopyEnded>();
+  ASSERT_EQ(ended.size(), 1u);
+  EXPECT_EQ(ended[0].range.last_cut, 2);
+  EXPECT_EQ(ended[0].status.code(), absl::StatusCode::kResourceExhausted);
 }
 
 }  // namespace

@@ -131,7 +131,11 @@ class WorkerWorld {
     events.joined = [&added](const wire::Welcome&) { ++added.num_joined; };
     events.lost = [&added](const absl::Status& why, bool) { added.lost.push_back(why); };
     events.left = [&added] { added.left = true; };
-    events.keep_copy = [&added](const wire::KeepCopy& copy) { added.copies.push_back(copy); };
+    events.keep_copy = [&added](const wire::KeepCopy& copy,
+                                absl::AnyInvocable<void(absl::Status)> done) {
+      added.copies.push_back(copy);
+      done(absl::ResourceExhaustedError("the disk is full"));
+    };
     added.worker =
         std::make_unique<Worker>(options, events, *added.executor, *added.transport, *added.loader);
     added.transport->Listen(*added.worker);

@@ -216,6 +216,11 @@ LinkLost Read(Fields& fields, const v1::LinkLost& in) {
           Read(fields, in.status())};
 }
 
+CopyEnded Read(Fields& fields, const v1::CopyEnded& in) {
+  return {fields.Sha256("manifest", in.manifest()), Read(fields, in.range()),
+          Read(fields, in.status())};
+}
+
 // ---- control link: coordinator -> worker ----
 
 Welcome Read(Fields& fields, const v1::Welcome& in) {
@@ -451,6 +456,8 @@ Decoded DecodeFields(const v1::Frame& frame) {
       return Decode("link measurement", frame.link_measured());
     case v1::Frame::kLinkLost:
       return Decode("link loss", frame.link_lost());
+    case v1::Frame::kCopyEnded:
+      return Decode("end of a copy", frame.copy_ended());
     case v1::Frame::kWelcome:
       return Decode("welcome", frame.welcome());
     case v1::Frame::kPrepare:

@@ -187,6 +187,13 @@ void Write(const LinkLost& in, v1::Frame& frame) {
   Write(in.status, out->mutable_status());
 }
 
+void Write(const CopyEnded& in, v1::Frame& frame) {
+  v1::CopyEnded* out = frame.mutable_copy_ended();
+  SetDigest(in.manifest, out->mutable_manifest());
+  Write(in.range, out->mutable_range());
+  Write(in.status, out->mutable_status());
+}
+
 // ---- control link: coordinator -> worker ----
 
 void Write(const Welcome& in, v1::Frame& frame) {

@@ -215,6 +215,11 @@ std::unique_ptr<StageLoader::Loading> WeightsLoader::Load(
 
 void WeightsLoader::KeepCopy(const wire::KeepCopy& copy,
                              absl::AnyInvocable<void(absl::Status)> done) {
+  const auto is_same = [&](const Copy& other) {
+    return other.wanted.manifest == Sha256Digest{copy.manifest} &&
+           other.wanted.stage.range == copy.range;
+  };
+  if (std::ranges::any_of(copies_, is_same)) return;  // whose end will be told
   if (copies_.size() >= kMostCopies) {
     done(absl::ResourceExhaustedError(
         absl::StrCat(kMostCopies, " copies of weights wait to be fetched already")));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <optional>
 
 #include "coordinator/membership/hello_check.h"
 #include "partition/planner.h"
@@ -35,6 +36,7 @@ Member MakeMember(const std::string& worker) {
   member.hello.worker = worker;
   member.hello.name = "label of " + worker;
   member.hello.host = "host of " + worker;
+  member.hello.addresses = {worker + ":7080"};
   member.hello.devices.push_back(MakeDevice("cpu"));
   member.hello.disk_free_bytes = 90 * kGiB;
   member.heartbeat.number = 1;
@@ -290,7 +292,7 @@ TEST(ClusterProfileTest, LeavesOutWhoIsNotThere) {
 TEST(ClusterProfileTest, LinksAreAsTheyWereMeasured) {
   Members members = {{"w1", MakeMember("w1")}, {"w2", MakeMember("w2")}, {"w3", MakeMember("w3")}};
   members.at("w1").links["w2"] = {true, 3e-3, 70e6};
-  members.at("w1").links["w3"] = {.reachable = false};
+  members.at("w1").links["w3"] = {.reachable = false};  // and w3 may well reach w1
   members.at("w3").links.erase(wire::kCoordinator);
   const partition::ClusterProfile cluster = Profile(members);
   std::map<std::pair<std::string, std::string>, partition::LinkProfile> links;
@@ -300,10 +302,33 @@ TEST(ClusterProfileTest, LinksAreAsTheyWereMeasured) {
   EXPECT_EQ(links[std::pair("w1", "w2")].round_trip_seconds, 3e-3);
   EXPECT_EQ(links[std::pair("w1", "w2")].bytes_per_second, 70e6);
   EXPECT_EQ(links[std::pair("w1", wire::kCoordinator)].bytes_per_second, 50e6);
-  // Not reached directly: the planner relays. Not measured: there is a way all the same.
+  // Not measured: there is a way all the same.
   EXPECT_FALSE(links.contains({"w1", "w3"}));
   ASSERT_TRUE(links.contains({"w3", wire::kCoordinator}));
   EXPECT_GT(links[std::pair("w3", wire::kCoordinator)].bytes_per_second, 0);
+}
+
+// Also on one host, where the planner would otherwise count loopback.
+TEST(ClusterProfileTest, WhereNeitherDialsTheCoordinatorRelays) {
+  Members members = {{"w1", MakeMember("w1")}, {"w2", MakeMember("w2")}};
+  members.at("w1").hello.host = members.at("w2").hello.host = "one";
+  members.at("w1").links = {{wire::kCoordinator, {true, 1e-3, 60e6}}, {"w2", {.reachable = false}}};
+  members.at("w2").links = {{wire::kCoordinator, {true, 2e-3, 30e6}}};
+  const auto between = [&]() -> std::optional<partition::LinkProfile> {
+    const partition::ClusterProfile cluster = Profile(members);
+    for (const partition::LinkProfile& link : cluster.links)
+      if (link.from == "w1" && link.to == "w2") return link;
+    return std::nullopt;
+  };
+  EXPECT_FALSE(between().has_value());  // w2 has not tried
+  members.at("w2").links["w1"] = {.reachable = false};
+  ASSERT_TRUE(between().has_value());
+  EXPECT_TRUE(between()->relayed);
+  EXPECT_NEAR(between()->round_trip_seconds, 3e-3, 0.3e-3);
+  EXPECT_NEAR(between()->bytes_per_second, 20e6, 1);
+  members.at("w2").links.erase("w1");
+  members.at("w1").hello.addresses.clear();  // and nobody could
+  EXPECT_TRUE(between().has_value());
 }
 
 TEST(ClusterProfileTest, MoreDevicesThanThePlannerTakes) {

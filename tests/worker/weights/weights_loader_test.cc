@@ -514,6 +514,7 @@ TEST_F(WeightsLoaderTest, KeepsCopiesWhileNothingIsLoaded) {
     loaders_.at("w1")->KeepCopy(copy, [&](absl::Status status) { ended.push_back(status); });
   };
   keep();
+  keep();  // asked once more meanwhile: one copy, one answer
   time_.RunFor(absl::Milliseconds(20));
   Begin("w1", Plan(0, 2, 0, cuts_ / 2));
   EXPECT_TRUE(time_.RunUntil([&] { return results_["w1"].has_value(); }, absl::Minutes(10)));
