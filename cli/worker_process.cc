@@ -143,7 +143,6 @@ class WorkerProcess::Impl {
 
   absl::Status StartHere(const wire::TlsIdentity& identity,
                          std::vector<wire::DeviceProfile> profiles, worker::WorkerEvents events) {
-    transport_ = std::make_unique<wire::GrpcTransport>(logic_, identity);
     if (!options_.listen.empty()) {
       POTLUCK_ASSIGN_OR_RETURN(server_, Listen(options_.listen, identity, logic_, acceptor_));
       POTLUCK_ASSIGN_OR_RETURN(const HostPort coordinator,
@@ -151,6 +150,8 @@ class WorkerProcess::Impl {
       own_addresses_.emplace(options_.advertise.empty() ? server_->addresses() : options_.advertise,
                              coordinator.host);
     }
+    transport_ = std::make_unique<wire::GrpcTransport>(
+        logic_, identity, server_ != nullptr ? server_->thread() : nullptr);
     const wire::Version version = wire::OurVersion(POTLUCK_VERSION);
     weights_ = std::make_unique<wire::WeightsServer>(
         wire::WeightsServerOptions{.version = version, .who = "the worker"}, store_, logic_,

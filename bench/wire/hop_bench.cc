@@ -22,6 +22,7 @@
 #include "wire/grpc/grpc_transport.h"
 #include "wire/trust/cluster_authority.h"
 #include "wire/trust/keys.h"
+#include "wire/version.h"
 
 namespace potluck::wire {
 namespace {
@@ -33,14 +34,16 @@ TlsIdentity NewMember(const ClusterAuthority& authority) {
   return authority.MakeWorkerIdentity(MakePrivateKey().value(), Today()).value();
 }
 
-// Sends everything back.
+// Sends all frames back.
 class Mirror final : public LinkAcceptor, public LinkHandler {
  public:
   LinkHandler& OnLink(LinkKind, std::unique_ptr<Link> link) override {
     link_ = std::move(link);
     return *this;
   }
-  void OnMessage(Message message) override { link_->Send(std::move(message)); }
+  void OnMessage(Message message) override {
+    if (std::holds_alternative<StageFrame>(message)) link_->Send(std::move(message));
+  }
   void OnClosed(absl::Status) override { link_.reset(); }
 
  private:
@@ -141,6 +144,7 @@ int Run(int argc, char** argv) {
   near.RunAndWait([&] {
     transport = std::make_unique<GrpcTransport>(near, here);
     link = transport->Dial(there.id, server->addresses(), LinkKind::kData, player);
+    link->Send(DataHello{.version = OurVersion("bench"), .from = here.id, .to = there.id});
   });
   std::printf("tokens  KiB/frame      median us   99th perc. us      GB/s\n");
   for (const int64_t tokens : {1, 4, 16, 64, 256}) {

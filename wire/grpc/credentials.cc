@@ -153,6 +153,7 @@ absl::StatusOr<ListeningServer> StartServer(const std::shared_ptr<const ServerId
   }
   for (grpc::Service* service : services) builder.RegisterService(service);
 
+  listening.queue = builder.AddCompletionQueue();
   listening.server = builder.BuildAndStart();
   for (size_t i = 0; i < addresses.size(); ++i) {
     if (listening.server && ports[i] != 0) {
@@ -160,6 +161,7 @@ absl::StatusOr<ListeningServer> StartServer(const std::shared_ptr<const ServerId
       continue;
     }
     if (listening.server) listening.server->Shutdown();
+    listening.queue->Shutdown();
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", addresses[i],
                      ": the port may be in use, or the address be of another machine"));

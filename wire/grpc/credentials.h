@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "common/mutex.h"
 #include "grpcpp/channel.h"
+#include "grpcpp/completion_queue.h"
 #include "grpcpp/impl/service_type.h"
 #include "grpcpp/security/auth_context.h"
 #include "grpcpp/security/server_credentials.h"
@@ -58,6 +59,7 @@ class ServerIdentity {
 
 struct ListeningServer {
   std::vector<std::shared_ptr<grpc::ServerCredentials>> credentials;  // outlive the server
+  std::shared_ptr<grpc::ServerCompletionQueue> queue;  // to be shut down after the server
   std::unique_ptr<grpc::Server> server;
   std::vector<std::string> addresses;  // as asked for, with the ports that were chosen
 };

@@ -1,6 +1,8 @@
 #include "wire/grpc/grpc_server.h"
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -21,10 +23,8 @@ namespace {
 constexpr std::chrono::milliseconds kGoodbyeTime(500);
 constexpr size_t kMostJoins = 64;  // at the same time
 
-using StreamReactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
-
 // Where a connection comes from, without gRPC's prefix: "10.0.0.2:40112", "[::1]:40112".
-std::string AddressOf(const grpc::CallbackServerContext& context) {
+std::string AddressOf(const grpc::ServerContext& context) {
   std::string peer = context.peer();
   const size_t colon = peer.find(':');
   if (colon != std::string::npos) peer.erase(0, colon + 1);
@@ -35,73 +35,149 @@ std::string AddressOf(const grpc::CallbackServerContext& context) {
   return peer;
 }
 
-class AcceptedCall final : public Call, public StreamReactor {
- public:
-  // Deletes itself when it is over.
-  AcceptedCall(grpc::CallbackServerContext& context, std::shared_ptr<Stream> stream,
-               std::shared_ptr<LiveCalls> calls)
-      : context_(context), stream_(std::move(stream)), calls_(std::move(calls)) {
-    stream_->Begin(this);
-  }
+using ByteStream = grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
+// Streams take bytes, as DialledCall sends them.
+using ClusterService = v1::Cluster::WithRawMethod_Control<
+    v1::Cluster::WithRawMethod_Weights<v1::Cluster::WithAsyncMethod_Join<v1::Cluster::Service>>>;
+using StageService = v1::Stage::WithRawMethod_Data<v1::Stage::Service>;
 
-  void Opened() override { StartSendInitialMetadata(); }
-  void Read() override { StartRead(&incoming_); }
+// A call that has come.
+class AcceptedCall final : public Call {
+ public:
+  struct Method {
+    // Has gRPC take the next call of the method into these.
+    std::function<void(grpc::ServerContext*, ByteStream*, void* tag)> request_next;
+    // The call's stream, or why it is turned away.
+    std::function<absl::StatusOr<std::shared_ptr<Stream>>(const grpc::ServerContext&)> accept;
+    // It may be given to whoever takes links.
+    std::function<void(const std::shared_ptr<Stream>&)> begun;
+    std::shared_ptr<LiveCalls> calls;
+  };
+
+  // Takes a call of the method once one comes, and another one after it. Deletes itself when the
+  // call is over, or when the server ends, which the method must outlive.
+  static void WaitForNext(const Method& method) { new AcceptedCall(method); }
+
+  void Opened() override {
+    ++pending_;
+    call_.SendInitialMetadata(&opened_);
+  }
+  void Read() override {
+    ++pending_;
+    call_.Read(&incoming_, &read_);
+  }
   void Write(EncodedFrame frame) override {
+    ++pending_;
     outgoing_ = ToByteBuffer(std::move(frame));
-    StartWrite(&outgoing_);
+    call_.Write(outgoing_, &written_);
   }
   void WritesDone() override {}
-  void Finish() override { StreamReactor::Finish(grpc::Status::OK); }
+  void Finish() override { call_.Finish(grpc::Status::OK, &finished_); }
   void Cancel() override { context_.TryCancel(); }
   bool dialled() const override { return false; }
 
  private:
-  void OnReadDone(bool ok) override { stream_->ReadDone(ok, std::exchange(incoming_, {})); }
-  void OnWriteDone(bool ok) override {
+  explicit AcceptedCall(const Method& method) : method_(method) {
+    context_.AsyncNotifyWhenDone(&over_);
+    method.request_next(&context_, &call_, &come_);
+  }
+
+  void OnCome(bool ok) {
+    if (!ok) {  // the server ends
+      delete this;
+      return;
+    }
+    WaitForNext(method_);
+    calls_ = method_.calls;
+    absl::StatusOr<std::shared_ptr<Stream>> stream = method_.accept(context_);
+    if (!stream.ok()) return call_.Finish(ToGrpc(stream.status()), &finished_);
+    stream_ = *std::move(stream);
+    stream_->Begin(this);
+    method_.begun(stream_);
+  }
+  void OnRead(bool ok) {
+    stream_->ReadDone(ok, std::exchange(incoming_, {}));
+    Completed(ok);
+  }
+  void OnWritten(bool ok) {
     outgoing_.Clear();
     stream_->WriteDone(ok);
+    Completed(ok);
   }
-  void OnCancel() override { stream_->Abort(); }
-  void OnDone() override {
+  void OnOver(bool ok) {
+    if (stream_ != nullptr && context_.IsCancelled()) stream_->Abort();
+    Completed(ok);
+  }
+
+  // To be the last of every operation.
+  void Completed(bool /*ok*/) {
+    if (--pending_ > 0) return;
     const std::shared_ptr<LiveCalls> calls = std::move(calls_);
     const std::shared_ptr<Stream> stream = std::move(stream_);
-    stream->CallDone(absl::OkStatus());
+    if (stream != nullptr) stream->CallDone(absl::OkStatus());
     delete this;
-    calls->Remove(stream);
+    if (stream != nullptr) calls->Remove(stream);
   }
 
-  grpc::CallbackServerContext& context_;
-  std::shared_ptr<Stream> stream_;
+  const Method& method_;  // until the call has come
+  grpc::ServerContext context_;
+  ByteStream call_{&context_};
+  std::shared_ptr<Stream> stream_;  // null: refused
   std::shared_ptr<LiveCalls> calls_;
   grpc::ByteBuffer incoming_, outgoing_;
+  // Operations that are not completed: the call's end, and its finish, which comes at any rate.
+  std::atomic<int> pending_ = 2;
+  CompletionOf<AcceptedCall> come_{this, &AcceptedCall::OnCome},
+      opened_{this, &AcceptedCall::Completed}, read_{this, &AcceptedCall::OnRead},
+      written_{this, &AcceptedCall::OnWritten}, over_{this, &AcceptedCall::OnOver},
+      finished_{this, &AcceptedCall::Completed};
 };
 
-// A stream that is turned away.
-class RefusedCall final : public StreamReactor {
+// A machine that asks to join.
+class JoinCall {
  public:
-  explicit RefusedCall(const absl::Status& why) { Finish(ToGrpc(why)); }
+  struct Method {
+    std::function<void(grpc::ServerContext*, v1::JoinRequest*,
+                       grpc::ServerAsyncResponseWriter<v1::JoinReply>*, void* tag)>
+        request_next;
+    // Each call is to be answered, once.
+    std::function<void(JoinCall*)> accept;
+  };
 
- private:
-  void OnDone() override { delete this; }
-};
+  // As AcceptedCall's.
+  static void WaitForNext(const Method& method) { new JoinCall(method); }
 
-// The answer to Join, given once. On the executor.
-class JoinAnswer {
- public:
-  JoinAnswer(grpc::ServerUnaryReactor* reactor, v1::JoinReply* reply)
-      : reactor_(reactor), reply_(reply) {}
-
-  void Give(const absl::StatusOr<std::string>& certificate) {
-    if (reactor_ == nullptr) return;
-    reply_->mutable_version()->set_major(kProtocolMajor);
-    reply_->mutable_version()->set_minor(kProtocolMinor);
-    if (certificate.ok()) reply_->set_certificate(*certificate);
-    std::exchange(reactor_, nullptr)->Finish(ToGrpc(certificate.status()));
+  const v1::JoinRequest& request() const { return request_; }
+  const grpc::ServerContext& context() const { return context_; }
+  // Then it is gone.
+  void Answer(const absl::StatusOr<std::string>& certificate) {
+    v1::JoinReply reply;
+    reply.mutable_version()->set_major(kProtocolMajor);
+    reply.mutable_version()->set_minor(kProtocolMinor);
+    if (certificate.ok()) reply.set_certificate(*certificate);
+    answer_.Finish(reply, ToGrpc(certificate.status()), &answered_);
   }
 
  private:
-  grpc::ServerUnaryReactor* reactor_;
-  v1::JoinReply* reply_;
+  explicit JoinCall(const Method& method) : method_(method) {
+    method.request_next(&context_, &request_, &answer_, &come_);
+  }
+
+  void OnCome(bool ok) {
+    if (!ok) {  // the server ends
+      delete this;
+      return;
+    }
+    WaitForNext(method_);
+    method_.accept(this);
+  }
+  void OnAnswered(bool /*ok*/) { delete this; }
+
+  const Method& method_;  // until the call has come
+  grpc::ServerContext context_;
+  v1::JoinRequest request_;
+  grpc::ServerAsyncResponseWriter<v1::JoinReply> answer_{&context_};
+  CompletionOf<JoinCall> come_{this, &JoinCall::OnCome}, answered_{this, &JoinCall::OnAnswered};
 };
 
 }  // namespace
@@ -115,72 +191,64 @@ class GrpcServer::Impl {
         identity_(std::make_shared<ServerIdentity>(options_.identity)) {}
 
   ~Impl() {
-    if (!listening_.server) return;
+    if (thread_ == nullptr) return;
     *alive_ = false;
     EndJoins();
     calls_->EndAll(std::chrono::steady_clock::now() + kGoodbyeTime);
-    listening_.server->Shutdown(std::chrono::system_clock::time_point());
+    listening_->server.server->Shutdown(std::chrono::system_clock::time_point());
   }
 
   absl::Status Listen() {
-    POTLUCK_ASSIGN_OR_RETURN(listening_,
-                             StartServer(identity_, options_.addresses, {&cluster_, &stage_}));
+    POTLUCK_ASSIGN_OR_RETURN(
+        listening_->server,
+        StartServer(identity_, options_.addresses, {&listening_->cluster, &listening_->stage}));
+    thread_ = std::make_shared<CompletionThread>(
+        std::shared_ptr<grpc::CompletionQueue>(listening_, listening_->server.queue.get()));
+    for (const AcceptedCall::Method* method : {&control_, &weights_, &data_})
+      AcceptedCall::WaitForNext(*method);
+    JoinCall::WaitForNext(join_);
     return absl::OkStatus();
   }
 
+  std::shared_ptr<CompletionThread> thread() const { return thread_; }
   void UseIdentity(TlsIdentity identity) { identity_->Replace(std::move(identity)); }
 
-  const std::vector<std::string>& addresses() const { return listening_.addresses; }
+  const std::vector<std::string>& addresses() const { return listening_->server.addresses; }
 
  private:
-  // The services only lead here. Control and Weights take bytes, as DialledCall sends them.
-  class ClusterService final
-      : public v1::Cluster::WithRawCallbackMethod_Control<
-            v1::Cluster::WithRawCallbackMethod_Weights<
-                v1::Cluster::WithCallbackMethod_Join<v1::Cluster::Service>>> {
-   public:
-    explicit ClusterService(Impl& server) : server_(server) {}
-    StreamReactor* Control(grpc::CallbackServerContext* context) override {
-      return server_.Accept(*context, LinkKind::kControl);
-    }
-    StreamReactor* Weights(grpc::CallbackServerContext* context) override {
-      return server_.Accept(*context, LinkKind::kWeights);
-    }
-    grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context,
-                                   const v1::JoinRequest* request, v1::JoinReply* reply) override {
-      return server_.Join(*context, *request, *reply);
-    }
+  // A method of a service whose calls are links.
+  template <class Service, class Request>
+  AcceptedCall::Method LinksOf(Service& service, LinkKind kind, Request request) {
+    return {
+        .request_next =
+            [this, &service, request](grpc::ServerContext* context, ByteStream* stream, void* tag) {
+              (service.*request)(context, stream, listening_->server.queue.get(),
+                                 listening_->server.queue.get(), tag);
+            },
+        .accept = [this,
+                   kind](const grpc::ServerContext& context) { return Accept(context, kind); },
+        .begun =
+            [this, kind](const std::shared_ptr<Stream>& stream) {
+              executor_.Post([this, alive = alive_, stream, kind] {
+                if (*alive) GiveLink(stream, kind);
+              });
+            },
+        .calls = calls_};
+  }
 
-   private:
-    Impl& server_;
-  };
-  class StageService final : public v1::Stage::WithRawCallbackMethod_Data<v1::Stage::Service> {
-   public:
-    explicit StageService(Impl& server) : server_(server) {}
-    StreamReactor* Data(grpc::CallbackServerContext* context) override {
-      return server_.Accept(*context, LinkKind::kData);
-    }
-
-   private:
-    Impl& server_;
-  };
-
-  // On gRPC's threads.
-  StreamReactor* Accept(grpc::CallbackServerContext& context, LinkKind kind) {
+  // On the completion thread.
+  absl::StatusOr<std::shared_ptr<Stream>> Accept(const grpc::ServerContext& context,
+                                                 LinkKind kind) {
     PeerIdentity peer{ProvedMember(*context.auth_context()), AddressOf(context)};
     if (peer.worker.empty()) {
-      return new RefusedCall(absl::UnauthenticatedError(
-          "this takes a certificate of the cluster: use 'potluck join' first"));
+      return absl::UnauthenticatedError(
+          "this takes a certificate of the cluster: use 'potluck join' first");
     }
     auto stream = std::make_shared<Stream>(executor_, std::move(peer),
                                            MessageReader(kind, /*dialled=*/false));
     if (!calls_->Add(stream))
-      return new RefusedCall(absl::ResourceExhaustedError("there are too many links to this peer"));
-    auto* call = new AcceptedCall(context, stream, calls_);
-    executor_.Post([this, alive = alive_, stream = std::move(stream), kind] {
-      if (*alive) GiveLink(stream, kind);
-    });
-    return call;
+      return absl::ResourceExhaustedError("there are too many links to this peer");
+    return stream;
   }
 
   // As a task.
@@ -190,57 +258,52 @@ class GrpcServer::Impl {
     stream->Up(true);
   }
 
-  // On gRPC's threads.
-  grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext& context,
-                                 const v1::JoinRequest& request, v1::JoinReply& reply) {
+  // On the completion thread.
+  void Join(JoinCall* call) {
     JoinAttempt attempt;
+    const v1::JoinRequest& request = call->request();
     attempt.version = {request.version().major(), request.version().minor(),
                        request.version().build()};
     attempt.certificate_request = request.certificate_request();
     attempt.proof = request.proof();
     attempt.name = request.name();
-    attempt.address = AddressOf(context);
-    attempt.proved = ProvedMember(*context.auth_context());
-    grpc::ServerUnaryReactor* const reactor = context.DefaultReactor();
-    const auto answer = std::make_shared<JoinAnswer>(reactor, &reply);
+    attempt.address = AddressOf(call->context());
+    attempt.proved = ProvedMember(*call->context().auth_context());
+    bool waits = false;
     {
       MutexLock lock(joins_mutex_);
-      if (!ending_) joins_.insert(answer);
-      if (ending_ || joins_.size() > kMostJoins) {
-        joins_.erase(answer);
-        answer->Give(absl::UnavailableError("too many machines want to join: try again"));
-        return reactor;
-      }
+      waits = !ending_ && joins_.size() < kMostJoins;
+      if (waits) joins_.insert(call);
     }
-    executor_.Post([this, alive = alive_, attempt = std::move(attempt), answer] {
-      if (*alive) AnswerJoin(attempt, answer);
+    if (!waits)
+      return call->Answer(absl::UnavailableError("too many machines want to join: try again"));
+    executor_.Post([this, alive = alive_, attempt = std::move(attempt), call] {
+      if (*alive) AnswerJoin(attempt, call);
     });
-    return reactor;
   }
 
   // As a task.
-  void AnswerJoin(const JoinAttempt& attempt, const std::shared_ptr<JoinAnswer>& answer) {
+  void AnswerJoin(const JoinAttempt& attempt, JoinCall* call) {
     {
       MutexLock lock(joins_mutex_);
-      joins_.erase(answer);
+      joins_.erase(call);
     }
     if (options_.join_desk == nullptr) {
-      return answer->Give(absl::UnimplementedError(
+      return call->Answer(absl::UnimplementedError(
           "this is a worker: join at the coordinator's address, which 'potluck up' printed"));
     }
-    answer->Give(options_.join_desk->Admit(attempt));
+    call->Answer(options_.join_desk->Admit(attempt));
   }
 
   // gRPC waits for all answers before it ends, and the executor's tasks may wait for us.
   void EndJoins() {
-    std::set<std::shared_ptr<JoinAnswer>> joins;
+    std::set<JoinCall*> joins;
     {
       MutexLock lock(joins_mutex_);
       ending_ = true;
       joins.swap(joins_);
     }
-    for (const auto& answer : joins)
-      answer->Give(absl::UnavailableError("the coordinator is ending"));
+    for (JoinCall* call : joins) call->Answer(absl::UnavailableError("the coordinator is ending"));
   }
 
   Executor& executor_;
@@ -251,10 +314,31 @@ class GrpcServer::Impl {
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // on the executor
   Mutex joins_mutex_;
   bool ending_ ABSL_GUARDED_BY(joins_mutex_) = false;
-  std::set<std::shared_ptr<JoinAnswer>> joins_ ABSL_GUARDED_BY(joins_mutex_);  // not given yet
-  ClusterService cluster_{*this};
-  StageService stage_{*this};
-  ListeningServer listening_;
+  std::set<JoinCall*> joins_ ABSL_GUARDED_BY(joins_mutex_);  // not answered yet
+  // What is still in the queue when the server has ended refers to the server: they go together,
+  // once the thread has ended, too.
+  struct Listening {
+    ClusterService cluster;
+    StageService stage;
+    ListeningServer server;
+  };
+  const std::shared_ptr<Listening> listening_ = std::make_shared<Listening>();
+  const AcceptedCall::Method control_ =
+      LinksOf(listening_->cluster, LinkKind::kControl, &ClusterService::RequestControl);
+  const AcceptedCall::Method weights_ =
+      LinksOf(listening_->cluster, LinkKind::kWeights, &ClusterService::RequestWeights);
+  const AcceptedCall::Method data_ =
+      LinksOf(listening_->stage, LinkKind::kData, &StageService::RequestData);
+  const JoinCall::Method join_ = {
+      .request_next =
+          [this](grpc::ServerContext* context, v1::JoinRequest* request,
+                 grpc::ServerAsyncResponseWriter<v1::JoinReply>* answer, void* tag) {
+            listening_->cluster.RequestJoin(context, request, answer,
+                                            listening_->server.queue.get(),
+                                            listening_->server.queue.get(), tag);
+          },
+      .accept = [this](JoinCall* call) { Join(call); }};
+  std::shared_ptr<CompletionThread> thread_;
 };
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Executor& executor,
@@ -268,6 +352,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Executor& executor
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GrpcServer::~GrpcServer() = default;
 
+std::shared_ptr<CompletionThread> GrpcServer::thread() const { return impl_->thread(); }
 void GrpcServer::UseIdentity(TlsIdentity identity) { impl_->UseIdentity(std::move(identity)); }
 const std::vector<std::string>& GrpcServer::addresses() const { return impl_->addresses(); }
 

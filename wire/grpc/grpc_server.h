@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/executor.h"
+#include "wire/grpc/completion_thread.h"
 #include "wire/link.h"
 #include "wire/trust/join_desk.h"
 #include "wire/trust/tls_identity.h"
@@ -33,6 +34,8 @@ class GrpcServer {
   // For connections from now on; the links that stand are left alone.
   void UseIdentity(TlsIdentity identity);
 
+  // Its own, for the process's transport to share.
+  std::shared_ptr<CompletionThread> thread() const;
   // As asked for, with the ports that were chosen.
   const std::vector<std::string>& addresses() const;
 

@@ -1,5 +1,6 @@
 #include "wire/grpc/grpc_transport.h"
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <utility>
@@ -36,49 +37,65 @@ const char* MethodOf(LinkKind kind) {
 }
 
 // Frames travel as bytes: what is no message is then ours to report.
-using Stub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
-using StreamReactor = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
-
-class DialledCall final : public Call, public StreamReactor {
+class DialledCall final : public Call {
  public:
   // Deletes itself when it is over.
-  DialledCall(Executor& executor, std::shared_ptr<grpc::Channel> channel,
+  DialledCall(Executor& executor, CompletionThread& thread, std::shared_ptr<grpc::Channel> channel,
               std::shared_ptr<Stream> stream, std::shared_ptr<LiveCalls> calls, LinkKind kind)
       : executor_(executor),
         channel_(std::move(channel)),
-        stub_(channel_),
+        call_(grpc::GenericStub(channel_).PrepareCall(&context_, MethodOf(kind), &thread.queue())),
         stream_(std::move(stream)),
         calls_(std::move(calls)) {
-    stub_.PrepareBidiStreamingCall(&context_, MethodOf(kind), {}, this);
-    AddHold();  // let go by Finish
     stream_->Begin(this);
-    StartCall();
+    call_->StartCall(&started_);
   }
 
   void Opened() override {}
-  void Read() override { StartRead(&incoming_); }
-  void Write(EncodedFrame frame) override {
-    outgoing_ = ToByteBuffer(std::move(frame));
-    StartWrite(&outgoing_);
+  void Read() override {
+    ++pending_;
+    call_->Read(&incoming_, &read_);
   }
-  void WritesDone() override { StartWritesDone(); }
-  void Finish() override { RemoveHold(); }
+  void Write(EncodedFrame frame) override {
+    ++pending_;
+    outgoing_ = ToByteBuffer(std::move(frame));
+    call_->Write(outgoing_, &written_);
+  }
+  void WritesDone() override {
+    ++pending_;
+    call_->WritesDone(&writes_done_);
+  }
+  void Finish() override { call_->Finish(&status_, &finished_); }
   void Cancel() override { context_.TryCancel(); }
   bool dialled() const override { return true; }
 
  private:
-  void OnReadInitialMetadataDone(bool ok) override { stream_->Up(ok); }
-  void OnReadDone(bool ok) override { stream_->ReadDone(ok, std::exchange(incoming_, {})); }
-  void OnWriteDone(bool ok) override {
+  void OnStarted(bool ok) {
+    if (!ok) return OnAnswered(false);
+    call_->ReadInitialMetadata(&answered_);
+  }
+  void OnAnswered(bool ok) {
+    stream_->Up(ok);
+    Completed(ok);
+  }
+  void OnRead(bool ok) {
+    stream_->ReadDone(ok, std::exchange(incoming_, {}));
+    Completed(ok);
+  }
+  void OnWritten(bool ok) {
     outgoing_.Clear();
     stream_->WriteDone(ok);
+    Completed(ok);
   }
-  void OnDone(const grpc::Status& status) override {
+
+  // To be the last of every operation.
+  void Completed(bool /*ok*/) {
+    if (--pending_ > 0) return;
     const std::shared_ptr<LiveCalls> calls = std::move(calls_);
     const std::shared_ptr<Stream> stream = std::move(stream_);
     Executor& executor = executor_;
     std::shared_ptr<grpc::Channel> channel = channel_;
-    stream->CallDone(FromGrpc(status));
+    stream->CallDone(FromGrpc(status_));
     delete this;
     calls->Retire(std::move(channel));  // by then the only one
     executor.Post([calls] { calls->FreeRetired(); });
@@ -87,11 +104,18 @@ class DialledCall final : public Call, public StreamReactor {
 
   Executor& executor_;
   const std::shared_ptr<grpc::Channel> channel_;
-  Stub stub_;
   grpc::ClientContext context_;
+  const std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
   std::shared_ptr<Stream> stream_;
   std::shared_ptr<LiveCalls> calls_;
   grpc::ByteBuffer incoming_, outgoing_;
+  grpc::Status status_;
+  // Operations that are not completed: the call's start, and its finish, which comes at any rate.
+  std::atomic<int> pending_ = 2;
+  CompletionOf<DialledCall> started_{this, &DialledCall::OnStarted},
+      answered_{this, &DialledCall::OnAnswered}, read_{this, &DialledCall::OnRead},
+      written_{this, &DialledCall::OnWritten}, writes_done_{this, &DialledCall::Completed},
+      finished_{this, &DialledCall::Completed};
 };
 
 }  // namespace
@@ -99,10 +123,16 @@ class DialledCall final : public Call, public StreamReactor {
 // What dials need; they may end after the transport.
 class GrpcTransport::Impl {
  public:
-  Impl(Executor& logic, TlsIdentity own) : executor(logic), identity(std::move(own)) {}
+  Impl(Executor& logic, TlsIdentity own, std::shared_ptr<CompletionThread> shared)
+      : executor(logic),
+        identity(std::move(own)),
+        thread(shared != nullptr ? std::move(shared)
+                                 : std::make_shared<CompletionThread>(
+                                       std::make_shared<grpc::CompletionQueue>())) {}
 
   Executor& executor;
   TlsIdentity identity;
+  const std::shared_ptr<CompletionThread> thread;
   const std::shared_ptr<LiveCalls> calls = std::make_shared<LiveCalls>();
   std::unique_ptr<ThreadExecutor> resolver;  // from the first name on
 
@@ -175,8 +205,9 @@ class GrpcTransport::Impl::Dialling : public std::enable_shared_from_this<Dialli
     stream_->SetRetry(
         [self = shared_from_this()](const absl::Status& error) { self->Failed(error); });
     // Owns itself.
-    new DialledCall(transport.executor, MakeChannel(transport.identity, worker_, target), stream_,
-                    transport.calls, kind_);
+    new DialledCall(transport.executor, *transport.thread,
+                    MakeChannel(transport.identity, worker_, target), stream_, transport.calls,
+                    kind_);
     ++attempt_;
     timed_out_ = false;
     transport.executor.PostAfter(kAttemptTimeout, [weak = weak_from_this(), number = attempt_] {
@@ -211,8 +242,9 @@ class GrpcTransport::Impl::Dialling : public std::enable_shared_from_this<Dialli
   bool timed_out_ = false;  // this attempt
 };
 
-GrpcTransport::GrpcTransport(Executor& executor, TlsIdentity identity)
-    : impl_(std::make_shared<Impl>(executor, std::move(identity))) {}
+GrpcTransport::GrpcTransport(Executor& executor, TlsIdentity identity,
+                             std::shared_ptr<CompletionThread> thread)
+    : impl_(std::make_shared<Impl>(executor, std::move(identity), std::move(thread))) {}
 
 GrpcTransport::~GrpcTransport() {
   impl_->resolver.reset();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/executor.h"
+#include "wire/grpc/completion_thread.h"
 #include "wire/link.h"
 #include "wire/trust/tls_identity.h"
 
@@ -15,7 +16,9 @@ namespace potluck::wire {
 // waits for another's bytes. Names of hosts are resolved by the system, "nas.local" too.
 class GrpcTransport final : public Transport {
  public:
-  GrpcTransport(Executor& executor, TlsIdentity identity);
+  // `thread`: of the process's server; null where it has none.
+  GrpcTransport(Executor& executor, TlsIdentity identity,
+                std::shared_ptr<CompletionThread> thread = nullptr);
   // Ends all links: those that were closed have half a second to say goodbye. No other thread of
   // its own uses the executor after.
   ~GrpcTransport() override;

@@ -102,6 +102,36 @@ TEST_F(GrpcServerTest, StrangersGetNoLink) {
   EXPECT_TRUE(UntilTaken(1));
 }
 
+// As in a worker's process, whose server ends first.
+TEST_F(GrpcServerTest, ATransportOutlivesTheServerWhoseThreadItShares) {
+  for (int i = 0; i < 20; ++i) {
+    ThreadExecutor executor;
+    Acceptor acceptor{happenings_};
+    Recorder handler{happenings_};
+    std::unique_ptr<GrpcServer> server;
+    std::unique_ptr<GrpcTransport> transport;
+    std::unique_ptr<Link> to_itself, to_other;
+    executor.RunAndWait([&] {
+      auto started = GrpcServer::Start(executor, acceptor,
+                                       {.identity = worker_, .addresses = {"127.0.0.1:0"}});
+      ASSERT_TRUE(started.ok()) << started.status();
+      server = *std::move(started);
+      transport = std::make_unique<GrpcTransport>(executor, worker_, server->thread());
+      to_itself = transport->Dial(worker_.id, server->addresses(), LinkKind::kData, handler);
+      to_other = transport->Dial(kCoordinator, server_->addresses(), LinkKind::kData, handler);
+    });
+    ASSERT_TRUE(happenings_.WaitUntil(executor, [&] { return acceptor.taken.size() == 1; }));
+    ASSERT_TRUE(UntilTaken(i + 1));
+    executor.RunAndWait([&] {
+      server.reset();
+      to_itself.reset();
+      to_other.reset();
+      transport.reset();
+      acceptor.taken.clear();
+    });
+  }
+}
+
 // Its certificate runs out, and a new one takes its place while links stand.
 TEST_F(GrpcServerTest, AnIdentityIsReplacedUnderLinksThatStand) {
   constexpr absl::Duration kLongAgo = absl::Hours(24 * 365 * 6);
