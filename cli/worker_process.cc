@@ -70,7 +70,7 @@ std::shared_ptr<model::LocalFiles> KnownFiles(const std::string& cache_folder) {
 // Where a port is given, that one; otherwise 7080, or the next free one.
 absl::StatusOr<std::unique_ptr<wire::GrpcServer>> Listen(const std::string& listen,
                                                          const wire::TlsIdentity& identity,
-                                                         Executor& executor,
+                                                         ThreadExecutor& executor,
                                                          wire::LinkAcceptor& acceptor) {
   POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(listen));
   const int tries = at.port == 0 ? kPortsToTry : 1;
@@ -150,8 +150,7 @@ class WorkerProcess::Impl {
       own_addresses_.emplace(options_.advertise.empty() ? server_->addresses() : options_.advertise,
                              coordinator.host);
     }
-    transport_ = std::make_unique<wire::GrpcTransport>(
-        logic_, identity, server_ != nullptr ? server_->thread() : nullptr);
+    transport_ = std::make_unique<wire::GrpcTransport>(logic_, identity);
     const wire::Version version = wire::OurVersion(POTLUCK_VERSION);
     weights_ = std::make_unique<wire::WeightsServer>(
         wire::WeightsServerOptions{.version = version, .who = "the worker"}, store_, logic_,

@@ -35,6 +35,85 @@ TEST(ThreadExecutorTest, TasksOfManyThreadsNeverOverlap) {
   executor.RunAndWait([&] { EXPECT_EQ(count, 8000); });
 }
 
+// Events are told by Add, and dealt with where the executor's thread waits.
+class FakePoller final : public Poller {
+ public:
+  void Add() {
+    MutexLock lock(mutex_);
+    ++events_;
+    changed_.NotifyAll();
+  }
+  void WaitUntil(std::chrono::steady_clock::time_point until) override {
+    MutexLock lock(mutex_);
+    while (events_ == 0 && !std::exchange(woken_, false)) {
+      if (!changed_.WaitUntil(mutex_, until)) return;
+    }
+    if (events_ == 0) return;
+    --events_;
+    dealt_with.push_back(std::this_thread::get_id());
+  }
+  void Wake() override {
+    MutexLock lock(mutex_);
+    woken_ = true;
+    changed_.NotifyAll();
+  }
+
+  std::vector<std::thread::id> dealt_with;  // of the thread that polls
+
+ private:
+  Mutex mutex_;
+  Condition changed_;
+  int events_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+TEST(ThreadExecutorTest, PollsWhereItHasNoTask) {
+  ThreadExecutor executor;
+  const auto poller = std::make_shared<FakePoller>();
+  std::thread::id own;
+  executor.RunAndWait([&] {
+    own = std::this_thread::get_id();
+    executor.SetPoller(poller);
+  });
+  for (int i = 1; i <= 3; ++i) {
+    poller->Add();
+    size_t count = 0;
+    while (count < static_cast<size_t>(i))
+      executor.RunAndWait([&] { count = poller->dealt_with.size(); });
+  }
+  executor.RunAndWait([&] {
+    for (const std::thread::id& thread : poller->dealt_with) EXPECT_EQ(thread, own);
+  });
+  // Timers end the waiting, too.
+  std::latch due(1);
+  executor.PostAfter(absl::Milliseconds(5), [&] { due.count_down(); });
+  due.wait();
+}
+
+TEST(ThreadExecutorTest, PollsAlsoUnderTasksWithoutEnd) {
+  const auto poller = std::make_shared<FakePoller>();
+  std::atomic<bool> enough = false;
+  std::function<void()> again;
+  ThreadExecutor executor;
+  again = [&] {
+    if (!enough) executor.Post(again);
+  };
+  executor.RunAndWait([&] { executor.SetPoller(poller); });
+  executor.Post(again);
+  poller->Add();
+  size_t count = 0;
+  while (count == 0) executor.RunAndWait([&] { count = poller->dealt_with.size(); });
+  enough = true;
+}
+
+TEST(ThreadExecutorTest, GoesOnWithoutAPollerThatIsGone) {
+  ThreadExecutor executor;
+  auto poller = std::make_shared<FakePoller>();
+  executor.RunAndWait([&] { executor.SetPoller(poller); });
+  executor.RunAndWait([&] { poller.reset(); });
+  executor.RunAndWait([&] { EXPECT_EQ(executor.poller(), nullptr); });
+}
+
 TEST(ThreadExecutorTest, AnOverdueTimerDoesNotOvertakeWhatCameBeforeItsTime) {
   ThreadExecutor executor;
   std::vector<int> order;

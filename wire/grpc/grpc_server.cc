@@ -6,10 +6,12 @@
 #include <set>
 #include <utility>
 
+#include "common/check.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
 #include "grpcpp/server_context.h"
 #include "potluck/v1/cluster.grpc.pb.h"
+#include "wire/grpc/completion_poller.h"
 #include "wire/grpc/credentials.h"
 #include "wire/grpc/frame_buffer.h"
 #include "wire/grpc/live_calls.h"
@@ -184,16 +186,17 @@ class JoinCall {
 
 class GrpcServer::Impl {
  public:
-  Impl(Executor& executor, LinkAcceptor& acceptor, Options options)
+  Impl(ThreadExecutor& executor, LinkAcceptor& acceptor, Options options)
       : executor_(executor),
         acceptor_(acceptor),
         options_(std::move(options)),
         identity_(std::make_shared<ServerIdentity>(options_.identity)) {}
 
   ~Impl() {
-    if (thread_ == nullptr) return;
+    if (poller_ == nullptr) return;
     *alive_ = false;
     EndJoins();
+    const PolledElsewhere polled(*poller_);
     calls_->EndAll(std::chrono::steady_clock::now() + kGoodbyeTime);
     listening_->server.server->Shutdown(std::chrono::system_clock::time_point());
   }
@@ -202,15 +205,16 @@ class GrpcServer::Impl {
     POTLUCK_ASSIGN_OR_RETURN(
         listening_->server,
         StartServer(identity_, options_.addresses, {&listening_->cluster, &listening_->stage}));
-    thread_ = std::make_shared<CompletionThread>(
+    poller_ = std::make_shared<CompletionPoller>(
         std::shared_ptr<grpc::CompletionQueue>(listening_, listening_->server.queue.get()));
+    POTLUCK_CHECK(executor_.poller() == nullptr);
+    executor_.SetPoller(poller_);
     for (const AcceptedCall::Method* method : {&control_, &weights_, &data_})
       AcceptedCall::WaitForNext(*method);
     JoinCall::WaitForNext(join_);
     return absl::OkStatus();
   }
 
-  std::shared_ptr<CompletionThread> thread() const { return thread_; }
   void UseIdentity(TlsIdentity identity) { identity_->Replace(std::move(identity)); }
 
   const std::vector<std::string>& addresses() const { return listening_->server.addresses; }
@@ -236,7 +240,7 @@ class GrpcServer::Impl {
         .calls = calls_};
   }
 
-  // On the completion thread.
+  // In polling.
   absl::StatusOr<std::shared_ptr<Stream>> Accept(const grpc::ServerContext& context,
                                                  LinkKind kind) {
     PeerIdentity peer{ProvedMember(*context.auth_context()), AddressOf(context)};
@@ -258,7 +262,7 @@ class GrpcServer::Impl {
     stream->Up(true);
   }
 
-  // On the completion thread.
+  // In polling.
   void Join(JoinCall* call) {
     JoinAttempt attempt;
     const v1::JoinRequest& request = call->request();
@@ -306,7 +310,7 @@ class GrpcServer::Impl {
     for (JoinCall* call : joins) call->Answer(absl::UnavailableError("the coordinator is ending"));
   }
 
-  Executor& executor_;
+  ThreadExecutor& executor_;
   LinkAcceptor& acceptor_;
   const Options options_;
   const std::shared_ptr<ServerIdentity> identity_;
@@ -315,8 +319,7 @@ class GrpcServer::Impl {
   Mutex joins_mutex_;
   bool ending_ ABSL_GUARDED_BY(joins_mutex_) = false;
   std::set<JoinCall*> joins_ ABSL_GUARDED_BY(joins_mutex_);  // not answered yet
-  // What is still in the queue when the server has ended refers to the server: they go together,
-  // once the thread has ended, too.
+  // What is still in the queue when the server has ended refers to the server: they go together.
   struct Listening {
     ClusterService cluster;
     StageService stage;
@@ -338,10 +341,10 @@ class GrpcServer::Impl {
                                             listening_->server.queue.get(), tag);
           },
       .accept = [this](JoinCall* call) { Join(call); }};
-  std::shared_ptr<CompletionThread> thread_;
+  std::shared_ptr<CompletionPoller> poller_;
 };
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Executor& executor,
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(ThreadExecutor& executor,
                                                               LinkAcceptor& acceptor,
                                                               Options options) {
   auto impl = std::make_unique<Impl>(executor, acceptor, std::move(options));
@@ -352,7 +355,6 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Executor& executor
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GrpcServer::~GrpcServer() = default;
 
-std::shared_ptr<CompletionThread> GrpcServer::thread() const { return impl_->thread(); }
 void GrpcServer::UseIdentity(TlsIdentity identity) { impl_->UseIdentity(std::move(identity)); }
 const std::vector<std::string>& GrpcServer::addresses() const { return impl_->addresses(); }
 

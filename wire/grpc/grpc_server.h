@@ -7,15 +7,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/executor.h"
-#include "wire/grpc/completion_thread.h"
+#include "common/thread_executor.h"
 #include "wire/link.h"
 #include "wire/trust/join_desk.h"
 #include "wire/trust/tls_identity.h"
 
 namespace potluck::wire {
 
-// Lives on its executor, which must outlive it.
+// Lives on its executor, which must outlive it; an executor has one at most.
 class GrpcServer {
  public:
   struct Options {
@@ -26,7 +25,7 @@ class GrpcServer {
   };
 
   // Unavailable where it cannot listen on an address. `acceptor` must outlive the server.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(Executor& executor,
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(ThreadExecutor& executor,
                                                            LinkAcceptor& acceptor, Options options);
   // Ends all links: those that were closed have half a second to say goodbye.
   ~GrpcServer();
@@ -34,8 +33,6 @@ class GrpcServer {
   // For connections from now on; the links that stand are left alone.
   void UseIdentity(TlsIdentity identity);
 
-  // Its own, for the process's transport to share.
-  std::shared_ptr<CompletionThread> thread() const;
   // As asked for, with the ports that were chosen.
   const std::vector<std::string>& addresses() const;
 

@@ -10,6 +10,7 @@
 #include "common/thread_executor.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/generic/generic_stub.h"
+#include "wire/grpc/completion_poller.h"
 #include "wire/grpc/credentials.h"
 #include "wire/grpc/frame_buffer.h"
 #include "wire/grpc/live_calls.h"
@@ -40,11 +41,11 @@ const char* MethodOf(LinkKind kind) {
 class DialledCall final : public Call {
  public:
   // Deletes itself when it is over.
-  DialledCall(Executor& executor, CompletionThread& thread, std::shared_ptr<grpc::Channel> channel,
+  DialledCall(Executor& executor, CompletionPoller& poller, std::shared_ptr<grpc::Channel> channel,
               std::shared_ptr<Stream> stream, std::shared_ptr<LiveCalls> calls, LinkKind kind)
       : executor_(executor),
         channel_(std::move(channel)),
-        call_(grpc::GenericStub(channel_).PrepareCall(&context_, MethodOf(kind), &thread.queue())),
+        call_(grpc::GenericStub(channel_).PrepareCall(&context_, MethodOf(kind), &poller.queue())),
         stream_(std::move(stream)),
         calls_(std::move(calls)) {
     stream_->Begin(this);
@@ -123,16 +124,12 @@ class DialledCall final : public Call {
 // What dials need; they may end after the transport.
 class GrpcTransport::Impl {
  public:
-  Impl(Executor& logic, TlsIdentity own, std::shared_ptr<CompletionThread> shared)
-      : executor(logic),
-        identity(std::move(own)),
-        thread(shared != nullptr ? std::move(shared)
-                                 : std::make_shared<CompletionThread>(
-                                       std::make_shared<grpc::CompletionQueue>())) {}
+  Impl(ThreadExecutor& logic, TlsIdentity own)
+      : executor(logic), identity(std::move(own)), poller(CompletionPoller::Of(logic)) {}
 
   Executor& executor;
   TlsIdentity identity;
-  const std::shared_ptr<CompletionThread> thread;
+  const std::shared_ptr<CompletionPoller> poller;
   const std::shared_ptr<LiveCalls> calls = std::make_shared<LiveCalls>();
   std::unique_ptr<ThreadExecutor> resolver;  // from the first name on
 
@@ -205,7 +202,7 @@ class GrpcTransport::Impl::Dialling : public std::enable_shared_from_this<Dialli
     stream_->SetRetry(
         [self = shared_from_this()](const absl::Status& error) { self->Failed(error); });
     // Owns itself.
-    new DialledCall(transport.executor, *transport.thread,
+    new DialledCall(transport.executor, *transport.poller,
                     MakeChannel(transport.identity, worker_, target), stream_, transport.calls,
                     kind_);
     ++attempt_;
@@ -242,12 +239,12 @@ class GrpcTransport::Impl::Dialling : public std::enable_shared_from_this<Dialli
   bool timed_out_ = false;  // this attempt
 };
 
-GrpcTransport::GrpcTransport(Executor& executor, TlsIdentity identity,
-                             std::shared_ptr<CompletionThread> thread)
-    : impl_(std::make_shared<Impl>(executor, std::move(identity), std::move(thread))) {}
+GrpcTransport::GrpcTransport(ThreadExecutor& executor, TlsIdentity identity)
+    : impl_(std::make_shared<Impl>(executor, std::move(identity))) {}
 
 GrpcTransport::~GrpcTransport() {
   impl_->resolver.reset();
+  const PolledElsewhere polled(*impl_->poller);
   impl_->calls->EndAll(std::chrono::steady_clock::now() + kGoodbyeTime);
 }
 

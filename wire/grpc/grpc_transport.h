@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/executor.h"
-#include "wire/grpc/completion_thread.h"
+#include "common/thread_executor.h"
 #include "wire/link.h"
 #include "wire/trust/tls_identity.h"
 
@@ -16,9 +15,8 @@ namespace potluck::wire {
 // waits for another's bytes. Names of hosts are resolved by the system, "nas.local" too.
 class GrpcTransport final : public Transport {
  public:
-  // `thread`: of the process's server; null where it has none.
-  GrpcTransport(Executor& executor, TlsIdentity identity,
-                std::shared_ptr<CompletionThread> thread = nullptr);
+  // To be made after the server of the same executor, if there is one.
+  GrpcTransport(ThreadExecutor& executor, TlsIdentity identity);
   // Ends all links: those that were closed have half a second to say goodbye. No other thread of
   // its own uses the executor after.
   ~GrpcTransport() override;

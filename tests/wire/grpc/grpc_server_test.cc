@@ -103,7 +103,7 @@ TEST_F(GrpcServerTest, StrangersGetNoLink) {
 }
 
 // As in a worker's process, whose server ends first.
-TEST_F(GrpcServerTest, ATransportOutlivesTheServerWhoseThreadItShares) {
+TEST_F(GrpcServerTest, ATransportOutlivesTheServerOfItsExecutor) {
   for (int i = 0; i < 20; ++i) {
     ThreadExecutor executor;
     Acceptor acceptor{happenings_};
@@ -116,7 +116,7 @@ TEST_F(GrpcServerTest, ATransportOutlivesTheServerWhoseThreadItShares) {
                                        {.identity = worker_, .addresses = {"127.0.0.1:0"}});
       ASSERT_TRUE(started.ok()) << started.status();
       server = *std::move(started);
-      transport = std::make_unique<GrpcTransport>(executor, worker_, server->thread());
+      transport = std::make_unique<GrpcTransport>(executor, worker_);
       to_itself = transport->Dial(worker_.id, server->addresses(), LinkKind::kData, handler);
       to_other = transport->Dial(kCoordinator, server_->addresses(), LinkKind::kData, handler);
     });

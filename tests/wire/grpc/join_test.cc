@@ -165,9 +165,10 @@ TEST_F(JoinTest, NobodyThereIsUnavailable) {
 }
 
 TEST_F(JoinTest, WorkersSendPeopleToTheCoordinator) {
+  JoinOptions options = Options();
+  End(server_);
   std::unique_ptr<GrpcServer> worker = Start("127.0.0.1:0", nullptr);
   ASSERT_NE(worker, nullptr);
-  JoinOptions options = Options();
   options.line.address = worker->addresses()[0];
   EXPECT_EQ(JoinCluster(options).status().code(), absl::StatusCode::kUnimplemented);
   End(worker);
@@ -177,6 +178,7 @@ TEST_F(JoinTest, NamesAndIpv6Work) {
   JoinOptions options = Options();
   options.line.address.replace(0, options.line.address.find(':'), "localhost");
   EXPECT_TRUE(JoinCluster(options).ok());
+  End(server_);
   std::unique_ptr<GrpcServer> six = Start("[::1]:0", &*desk_);
   if (!six) GTEST_SKIP() << "this machine has no IPv6 on loopback";
   options.line.address = six->addresses()[0];
