@@ -15,8 +15,8 @@
 #include "cli/terminal.h"
 #include "common/files.h"
 #include "common/status_macros.h"
-#include "coordinator/api/http/load_request.h"
-#include "coordinator/api/http/replies.h"
+#include "coordinator/api/json_text.h"
+#include "coordinator/api/load_request.h"
 
 namespace potluck::cli {
 namespace {

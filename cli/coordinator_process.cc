@@ -20,6 +20,8 @@
 #include "common/thread_executor.h"
 #include "coordinator/api/http/http_api.h"
 #include "coordinator/api/http/http_server.h"
+#include "coordinator/api/inference.h"
+#include "coordinator/api/served_models.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/library/model_library.h"
 #include "coordinator/state/cluster_state.h"
@@ -84,6 +86,8 @@ class CoordinatorProcess::Impl {
       http_.reset();
       server_.reset();
       api_.reset();
+      inference_.reset();
+      models_.reset();
       library_.reset();
       coordinator_.reset();
       weights_.reset();
@@ -104,7 +108,9 @@ class CoordinatorProcess::Impl {
         wire::JoinCodes::OpenOrCreate(folder_.path(), authority_->key_name(), absl::Now()));
     codes_.emplace(std::move(codes));
     if (options_.needs_keys) {
-      POTLUCK_ASSIGN_OR_RETURN(api_key_, KeyNamed(folder_, "api-key", "pk-"));
+      if (options_.api_keys.empty()) {
+        POTLUCK_ASSIGN_OR_RETURN(api_key_, KeyNamed(folder_, "api-key", "pk-"));
+      }
       POTLUCK_ASSIGN_OR_RETURN(admin_key_, KeyNamed(folder_, "admin-key", "pa-"));
     }
     absl::Status status;
@@ -124,11 +130,11 @@ class CoordinatorProcess::Impl {
       }
       if (asked.context_length == 0) previous.clear();
       const std::string name = asked.model;
-      api_->Load(std::move(asked), std::move(previous),
-                 [this, loaded, name](const absl::Status& status) {
-                   if (status.ok()) Opened(name);
-                   loaded->set_value(status);
-                 });
+      models_->Load(std::move(asked), std::move(previous),
+                    [this, loaded, name](const absl::Status& status) {
+                      if (status.ok()) Opened(name);
+                      loaded->set_value(status);
+                    });
     });
     std::future<absl::Status> result = loaded->get_future();
     while (result.wait_for(kGlance) != std::future_status::ready) {
@@ -142,13 +148,13 @@ class CoordinatorProcess::Impl {
       if (std::ranges::find(but, kept.request.model) != but.end()) continue;
       logic_.Post([this, kept] {
         const bool had_plan = kept.request.context_length > 0;
-        api_->Load(kept.request, had_plan ? kept.placements : std::vector<partition::Placement>(),
-                   [this, kept](const absl::Status& status) {
-                     if (status.ok()) return Opened(kept.request.model);
-                     Log(LogLevel::kWarning,
-                         "model not loaded; it is tried again at the next start",
-                         {{"model", kept.request.model}, {"status", status}});
-                   });
+        models_->Load(
+            kept.request, had_plan ? kept.placements : std::vector<partition::Placement>(),
+            [this, kept](const absl::Status& status) {
+              if (status.ok()) return Opened(kept.request.model);
+              Log(LogLevel::kWarning, "model not loaded; it is tried again at the next start",
+                  {{"model", kept.request.model}, {"status", status}});
+            });
       });
     }
   }
@@ -160,7 +166,7 @@ class CoordinatorProcess::Impl {
   void Drain(absl::Duration timeout) {
     auto ended = std::make_shared<std::promise<void>>();
     logic_.Post([this, ended, timeout] {
-      const size_t running = api_->StopTaking([ended] { ended->set_value(); });
+      const size_t running = inference_->StopTaking([ended] { ended->set_value(); });
       if (running == 0) return;
       Log(LogLevel::kInfo, "stopping; running requests end first (Ctrl-C again: at once)",
           {{"requests", running}, {"timeout", timeout}});
@@ -171,7 +177,7 @@ class CoordinatorProcess::Impl {
            !Interrupted())
       continue;
     logic_.RunAndWait([this] {
-      api_->EndAnswers(
+      inference_->EndAnswers(
           absl::UnavailableError("the coordinator was stopped before the answer's "
                                  "end: ask again when it is back"));
     });
@@ -205,20 +211,36 @@ class CoordinatorProcess::Impl {
     return absl::StrCat(address, "/", wire::FormatJoinCode(code));
   }
 
+  coordinator::AccessRules Access() const {
+    coordinator::AccessRules rules{.api_keys = options_.api_keys,
+                                   .admin_key = admin_key_,
+                                   .open = options_.no_auth,
+                                   .cors_origins = options_.cors_origins};
+    if (!api_key_.empty()) rules.api_keys.push_back({.name = "default", .key = api_key_});
+    return rules;
+  }
+
   coordinator::HttpApiOptions ApiOptions() {
-    return {.access = {.api_key = api_key_, .admin_key = admin_key_, .open = options_.no_auth},
-            .unix_time = [] { return absl::ToUnixSeconds(absl::Now()); },
-            .local_time = [] { return LocalTime(); },
-            .random = [this] { return random_(); },
+    return {.access = Access(),
+            .join_line = [this](bool replace) { return JoinLineHere(replace); }};
+  }
+
+  coordinator::ServedModels::Options ModelsOptions() {
+    return {.unix_time = [] { return absl::ToUnixSeconds(absl::Now()); },
             .find_model =
                 [folder = options_.models_folder](const std::string& name) {
                   return FindModel({.model = name, .models_dir = folder});
                 },
-            .join_line = [this](bool replace) { return JoinLineHere(replace); },
             .opened =
                 [this](const coordinator::ServedModel& model) {
                   weights_->AddManifest(model.manifest, model.manifest_bytes);
                 }};
+  }
+
+  coordinator::Inference::Options InferenceOptions() {
+    return {.unix_time = [] { return absl::ToUnixSeconds(absl::Now()); },
+            .local_time = [] { return LocalTime(); },
+            .random = [this] { return random_(); }};
   }
 
   absl::Status StartHere() {
@@ -236,9 +258,12 @@ class CoordinatorProcess::Impl {
                                         .wait_for_workers = options_.wait_for_workers},
         logic_, planner_, *weights_);
     library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, opening_, logic_);
-    api_ = std::make_unique<coordinator::HttpApi>(
-        ApiOptions(), *coordinator_, *library_, logic_,
-        coordinator::HttpApi::Elsewhere{.thinking = thinking_, .reading = reading_});
+    models_ =
+        std::make_unique<coordinator::ServedModels>(ModelsOptions(), *coordinator_, *library_);
+    inference_ = std::make_unique<coordinator::Inference>(InferenceOptions(), *coordinator_,
+                                                          *models_, logic_, reading_);
+    api_ = std::make_unique<coordinator::HttpApi>(ApiOptions(), *coordinator_, *models_,
+                                                  *inference_, logic_, thinking_);
     coordinator_->SetObserver([this] { OnChanged(); });
     POTLUCK_ASSIGN_OR_RETURN(const wire::TlsIdentity identity,
                              authority_->MakeCoordinatorIdentity(absl::Now()));
@@ -261,6 +286,9 @@ class CoordinatorProcess::Impl {
         logic_, logic_);
     coordinator::HttpServerOptions http;
     http.addresses = options_.http;
+    http.common_headers = [rules = Access()](const coordinator::HttpRequest& request) {
+      return CorsHeaders(rules, request);
+    };
     POTLUCK_ASSIGN_OR_RETURN(
         http_, coordinator::HttpServer::Start(
                    http, logic_, [this](const auto& request) { return api_->Refusal(request); },
@@ -279,7 +307,7 @@ class CoordinatorProcess::Impl {
   void OnChanged() {
     coordinator::ClusterState now{
         .term = state_.term, .instances = unopened_, .workers = coordinator_->membership().Known()};
-    for (coordinator::HttpApi::Loaded& loaded : api_->loaded())
+    for (coordinator::ServedModels::Loaded& loaded : models_->loaded())
       now.instances.push_back({std::move(loaded.request), std::move(loaded.placements)});
     const std::string text = coordinator::ToJson(now, absl::Now());
     if (std::exchange(written_, text) != text) {
@@ -288,7 +316,7 @@ class CoordinatorProcess::Impl {
         if (!status.ok()) Log(LogLevel::kWarning, "state not kept", {{"status", status}});
       });
     }
-    const bool ready = api_->ready();
+    const bool ready = models_->ready();
     if (ready && !std::exchange(was_ready_, ready) && on_ready_) on_ready_();
     was_ready_ = ready;
   }
@@ -314,6 +342,8 @@ class CoordinatorProcess::Impl {
   std::unique_ptr<wire::WeightsServer> weights_;
   std::unique_ptr<coordinator::Coordinator> coordinator_;
   std::unique_ptr<coordinator::ModelLibrary> library_;
+  std::unique_ptr<coordinator::ServedModels> models_;
+  std::unique_ptr<coordinator::Inference> inference_;
   std::unique_ptr<coordinator::HttpApi> api_;
   std::unique_ptr<wire::JoinDesk> desk_;
   std::unique_ptr<wire::GrpcServer> server_;

@@ -11,7 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/state_folder.h"
-#include "coordinator/api/http/load_request.h"
+#include "coordinator/api/http/access.h"
+#include "coordinator/api/load_request.h"
 #include "model/store/local_files.h"
 #include "wire/trust/tls_identity.h"
 
@@ -22,8 +23,10 @@ struct CoordinatorProcessOptions {
   std::vector<std::string> http;  // "HOST:PORT"
   std::string listen;             // "HOST:PORT" for workers
   std::string cache_folder, models_folder;
-  bool needs_keys = false;  // ask for API keys from other machines
-  bool no_auth = false;     // ask nobody
+  bool needs_keys = false;                    // ask for API keys from other machines
+  bool no_auth = false;                       // ask nobody
+  std::vector<coordinator::ApiKey> api_keys;  // empty: one is made where one is needed
+  std::vector<std::string> cors_origins;
   absl::Duration wait_for_workers = absl::Seconds(60);
 };
 
@@ -47,7 +50,7 @@ class CoordinatorProcess {
 
   const std::vector<std::string>& http_addresses() const;
   const std::vector<std::string>& listen_addresses() const;
-  const std::string& api_key() const;  // empty: none is asked for
+  const std::string& api_key() const;  // that was made; empty: none was
   const std::string& admin_key() const;
   // Of the models that it serves, for a worker in this process.
   const std::shared_ptr<model::LocalFiles>& local_files() const;

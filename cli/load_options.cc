@@ -32,6 +32,11 @@ void AddLoadOptions(CLI::App& command, coordinator::LoadRequest& request) {
                   "Devices that keep each layer's weights on disk; 1: no standby")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
+  command
+      .add_option("--alias", request.aliases,
+                  "Other names that people may ask for it by; the first is the one that is shown")
+      ->delimiter(',')
+      ->expected(1, 16);
 }
 
 }  // namespace potluck::cli

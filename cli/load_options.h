@@ -3,11 +3,11 @@
 
 #include <CLI/CLI.hpp>
 
-#include "coordinator/api/http/load_request.h"
+#include "coordinator/api/load_request.h"
 
 namespace potluck::cli {
 
-// --ctx, --parallel, --kv-type, --spread, --layers, --copies.
+// --ctx, --parallel, --kv-type, --spread, --layers, --copies, --alias.
 void AddLoadOptions(CLI::App& command, coordinator::LoadRequest& request);
 
 }  // namespace potluck::cli

@@ -19,7 +19,7 @@
 #include "cli/plan_report.h"
 #include "cli/terminal.h"
 #include "common/status_macros.h"
-#include "coordinator/api/http/load_request.h"
+#include "coordinator/api/load_request.h"
 #include "coordinator/api/plan_json.h"
 #include "model/model_file.h"
 #include "partition/planner.h"

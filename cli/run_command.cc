@@ -173,15 +173,17 @@ class Runner {
   }
 
   absl::StatusOr<std::vector<model::TokenId>> EncodeConversation() {
-    auto ids = loaded_.text().EncodeChat(messages_, LocalTime());
-    if (ids.ok() || options_.system.empty()) return ids;
+    auto prompt = loaded_.text().EncodeChat({.messages = messages_, .now = LocalTime()});
+    if (prompt.ok()) return std::move(prompt->ids);
+    if (options_.system.empty()) return prompt.status();
     // Some templates (gemma's) refuse the system role and nothing else.
     ordered_json without_system = messages_;
     without_system.erase(0);
-    if (!loaded_.text().EncodeChat(without_system, LocalTime()).ok()) return ids;
+    if (!loaded_.text().EncodeChat({.messages = without_system, .now = LocalTime()}).ok())
+      return prompt.status();
     return absl::InvalidArgumentError(
         absl::StrCat("this model takes no --system text: put it into the prompt (",
-                     ids.status().message(), ")"));
+                     prompt.status().message(), ")"));
   }
 
   void StartConversation() {

@@ -1,4 +1,5 @@
 // potluck run --url: the same as on this machine, by a cluster.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -11,7 +12,7 @@
 #include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "coordinator/api/http/replies.h"
+#include "coordinator/api/json_text.h"
 
 namespace potluck::cli {
 namespace {
@@ -118,6 +119,7 @@ class RemoteRunner {
     set("frequency_penalty", sampling.frequency_penalty);
     set("seed", sampling.seed);
     if (options_.max_tokens >= 0) body["max_tokens"] = options_.max_tokens;
+    if (chats_) body["reasoning_format"] = "none";  // all is shown, as without a cluster
     if (!options_.stop.empty()) body["stop"] = options_.stop;
     if (options_.top_logprobs >= 0) {
       body["logprobs"] = chats_ ? ordered_json(true) : ordered_json(options_.top_logprobs);
@@ -210,8 +212,11 @@ absl::StatusOr<bool> HasTemplate(const HttpClient& client, const std::string& mo
   POTLUCK_ASSIGN_OR_RETURN(const HttpReply reply, client.Get("/v1/models"));
   POTLUCK_ASSIGN_OR_RETURN(const ordered_json models, JsonOf(reply));
   for (const ordered_json& entry : List(models, "data")) {
-    if (Text(entry, "id") != model) continue;
     const ordered_json& meta = Part(entry, "meta");
+    const ordered_json& aliases = List(entry, "aliases");
+    if (Text(entry, "id") != model && Text(meta, "name") != model &&
+        std::ranges::find(aliases, ordered_json(model)) == aliases.end())
+      continue;
     return !meta.contains("has_chat_template") || Flag(meta, "has_chat_template");
   }
   return true;

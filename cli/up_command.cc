@@ -33,18 +33,29 @@ namespace {
 
 constexpr uint16_t kHttpPort = 7070, kClusterPort = 7071;
 constexpr char kWorkerKey[] = "worker-key.pem";
-constexpr uint64_t kMostKeyBytes = 16 << 10;
+constexpr uint64_t kMostKeyBytes = 16 << 10, kMostApiKeysBytes = 1 << 20;
 
 struct UpOptions {
   std::vector<std::string> models;
   std::string models_dir, cluster;
   std::vector<std::string> http;
   std::string listen;
+  std::string api_keys;  // a file
+  std::vector<std::string> cors_origins;
   bool lan = false, no_worker = false, no_auth = false;
   double wait_seconds = 60;
   coordinator::LoadRequest load;
   WorkerFlags worker;
 };
+
+absl::StatusOr<std::vector<coordinator::ApiKey>> ReadApiKeys(const std::string& path) {
+  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostApiKeysBytes));
+  auto keys = coordinator::ParseApiKeys(text);
+  if (!keys.ok()) return UsageError(absl::StrCat(path, ": ", keys.status().message()));
+  if (keys->empty())
+    return UsageError(absl::StrCat(path, " holds no keys: give lines of NAME KEY"));
+  return keys;
+}
 
 // Loopback unless the person says otherwise.
 absl::StatusOr<CoordinatorProcessOptions> CoordinatorOptionsOf(const UpOptions& options) {
@@ -59,6 +70,11 @@ absl::StatusOr<CoordinatorProcessOptions> CoordinatorOptionsOf(const UpOptions& 
   with.models_folder = options.models_dir;
   with.wait_for_workers = absl::Seconds(options.wait_seconds);
   with.no_auth = options.no_auth;
+  with.cors_origins = options.cors_origins;
+  if (!options.api_keys.empty()) {
+    POTLUCK_ASSIGN_OR_RETURN(with.api_keys, ReadApiKeys(options.api_keys));
+    with.needs_keys = !options.no_auth;
+  }
   for (const std::string& address : with.http) {
     POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(address));
     if (!IsLoopback(at.host) && !options.no_auth) with.needs_keys = true;
@@ -73,10 +89,9 @@ absl::Status PrintWelcome(const CoordinatorProcess& coordinator) {
   }
   POTLUCK_ASSIGN_OR_RETURN(const std::string line, coordinator.JoinLine());
   absl::PrintF("add a machine   potluck join %s\n", line);
-  if (!coordinator.api_key().empty()) {
-    absl::PrintF("API key         %s\nadmin key       %s\n", coordinator.api_key(),
-                 coordinator.admin_key());
-  }
+  if (!coordinator.api_key().empty()) absl::PrintF("API key         %s\n", coordinator.api_key());
+  if (!coordinator.admin_key().empty())
+    absl::PrintF("admin key       %s\n", coordinator.admin_key());
   std::fflush(stdout);
   return absl::OkStatus();
 }
@@ -131,6 +146,8 @@ absl::Status LoadModels(const UpOptions& options, CoordinatorProcess& coordinato
 }
 
 absl::Status RunUp(const UpOptions& options) {
+  if (options.models.size() > 1 && !options.load.aliases.empty())
+    return UsageError("--alias names one MODEL: give the others to `potluck load` with their own");
   OwnerSignals owner;
   POTLUCK_RETURN_IF_ERROR(StartLog(options.worker));
   POTLUCK_ASSIGN_OR_RETURN(const CoordinatorProcessOptions with, CoordinatorOptionsOf(options));
@@ -200,6 +217,12 @@ void AddUpCommand(CLI::App& app, Command& command) {
                  "HOST:PORT for workers (default: 127.0.0.1:7071, with --lan 0.0.0.0:7071)")
       ->check(AddressTrouble);
   up->add_flag("--no-auth", options->no_auth, "Ask nobody for an API key, wherever HTTP is open");
+  up->add_option("--api-keys", options->api_keys,
+                 "File of API keys for people, a line each: NAME KEY (default: one key is made "
+                 "where HTTP is open to others)");
+  up->add_option("--cors-origin", options->cors_origins,
+                 "Web pages of these origins may ask, too: https://chat.example")
+      ->delimiter(',');
   up->add_option("--cluster-name", options->cluster, "What people call it (default: the host's)");
   up->add_option("--wait-for-workers", options->wait_seconds,
                  "Seconds that a first plan waits for workers of --layers, and running requests "

@@ -148,6 +148,10 @@ void Coordinator::OnEvents(model::InstanceId instance, std::vector<SchedulerEven
         request.OnToken(event.token, event.logprobs);
         continue;
       }
+      if (event.kind == SchedulerEvent::Kind::kProgress) {
+        request.OnProgress(event);
+        continue;
+      }
       hosted->requests.erase(found);
       if (event.kind == SchedulerEvent::Kind::kFailed) {
         request.OnFailed(event.status);

@@ -45,6 +45,8 @@ struct CoordinatorOptions {
 class RequestEvents {
  public:
   virtual ~RequestEvents() = default;
+  // Only where the request wants to know.
+  virtual void OnProgress(const SchedulerEvent& progress) = 0;
   virtual void OnToken(model::TokenId token, const std::vector<model::TokenLogprob>& logprobs) = 0;
   virtual void OnFinished(const SchedulerEvent& end) = 0;
   virtual void OnFailed(const absl::Status& why) = 0;

@@ -19,7 +19,7 @@ absl::StatusOr<partition::InstancePlan> PlanAt(const PlanQuestion& question,
   return plan;
 }
 
-absl::StatusOr<partition::InstancePlan> Answer(const PlanQuestion& question) {
+absl::StatusOr<partition::InstancePlan> MakePlan(const PlanQuestion& question) {
   if (!question.preferred.empty()) {
     auto plan = PlanAt(question, question.preferred);
     if (plan.ok()) return plan;

@@ -20,7 +20,7 @@ struct PlanQuestion {
 };
 
 // Errors as of partition::PlanInstance.
-absl::StatusOr<partition::InstancePlan> Answer(const PlanQuestion& question);
+absl::StatusOr<partition::InstancePlan> MakePlan(const PlanQuestion& question);
 
 // The plan for these very places. FailedPrecondition where a device of them is missing or too small
 // now.

@@ -212,7 +212,7 @@ void Coordinator::Ask(const Hosted& hosted, PlanFor what_for) {
   thinking_ = true;
   planner_.Post([this, &executor = executor_, alive = std::weak_ptr(alive_), what_for,
                  id = hosted.instance.model().id, question = QuestionOf(hosted)] {
-    executor.Post([this, alive, what_for, id, plan = Answer(question)]() mutable {
+    executor.Post([this, alive, what_for, id, plan = MakePlan(question)]() mutable {
       if (!alive.expired()) OnPlan(id, what_for, std::move(plan));
     });
   });

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "model/generation/context_overflow.h"
 
 namespace potluck::coordinator {
 namespace {
@@ -40,14 +41,14 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
   if (prompt_length == 0)
     return absl::InvalidArgumentError("the prompt is empty: write something to continue");
   if (prompt_length >= ContextLength()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the prompt has ", prompt_length, " tokens, but the context holds ",
-                     ContextLength(), " with the answer: shorten the prompt"));
+    return model::ContextOverflowError(
+        {.prompt_tokens = prompt_length, .context_length = ContextLength()},
+        "shorten the prompt, or load the model with a longer context (--ctx)");
   }
   if (shape_.kv_capacity > 0 && prompt_length >= PositionLimit()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the prompt has ", prompt_length, " tokens, but the cluster's memory holds ",
-                     PositionLimit(), ": shorten the prompt, or add a device"));
+    return model::ContextOverflowError(
+        {.prompt_tokens = prompt_length, .context_length = PositionLimit()},
+        "shorten the prompt, or add a device: the cluster's memory holds no more");
   }
   for (const model::TokenId token : request.prompt) {
     if (token < 0 || token >= model_.vocab_size)
@@ -137,6 +138,11 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
         std::min(timing.computing_seconds, absl::ToDoubleSeconds(now - step.composed_at));
   }
   if (!step.partial) pace_.Measured(step.decode_tokens, step.prefill_tokens, result.timings);
+  for (const Progress& progress : step.progress) {
+    const Sequence* sequence = Find(progress.sequence);
+    if (sequence != nullptr && sequence->phase != Sequence::Phase::kKept)
+      TellProgress(*sequence, progress.position);
+  }
   const int64_t tokens_before = counters_.generated_tokens;
   for (size_t i = 0; i < result.tokens.size(); ++i) {
     wire::TokenResult& token = result.tokens[i];
@@ -186,6 +192,14 @@ void InstanceScheduler::AcceptToken(Sequence& sequence, wire::TokenResult token)
     Finish(sequence, model::FinishReason::kLength);
 }
 
+void InstanceScheduler::TellProgress(const Sequence& sequence, int32_t computed_tokens) {
+  events_.push_back({.kind = SchedulerEvent::Kind::kProgress,
+                     .sequence = sequence.id,
+                     .computed_tokens = computed_tokens,
+                     .prompt_tokens = sequence.prompt_length,
+                     .cached_tokens = sequence.cached_tokens});
+}
+
 void InstanceScheduler::Finish(Sequence& sequence, model::FinishReason reason) {
   const bool keep = sequence.phase == Sequence::Phase::kActive &&
                     sequence.sent >= kBlockPositions && !sequence.replaying();
@@ -211,6 +225,7 @@ void InstanceScheduler::End(Sequence& sequence, SchedulerEvent event) {
   event.prompt_tokens = sequence.prompt_length;
   event.cached_tokens = sequence.cached_tokens;
   event.generated_tokens = sequence.generated();
+  event.admitted_at = sequence.admitted_at;
   events_.push_back(std::move(event));
 }
 

@@ -70,19 +70,22 @@ struct PipelineShape {
 };
 
 struct SchedulerEvent {
-  enum class Kind : uint8_t { kToken, kFinished, kFailed };
+  enum class Kind : uint8_t { kProgress, kToken, kFinished, kFailed };
   Kind kind = Kind::kToken;
   model::SequenceId sequence = 0;
+  int32_t computed_tokens = 0;  // kProgress: of the prompt, with those that were cached
   // kToken
   model::TokenId token = 0;
   std::vector<model::TokenLogprob> logprobs;
   // kFinished
   model::FinishReason reason = model::FinishReason::kStop;
-  // kFinished and kFailed
+  // All but kToken
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
+  // kFinished and kFailed
   int32_t generated_tokens = 0;
-  absl::Status status;  // kFailed
+  std::optional<absl::Duration> admitted_at;  // to the stages; none: it never was
+  absl::Status status;                        // kFailed
 };
 
 struct SchedulerCounters {
@@ -172,6 +175,10 @@ class InstanceScheduler {
     model::SequenceId sequence;
     int32_t position;  // of the new token
   };
+  struct Progress {
+    model::SequenceId sequence;
+    int32_t position;  // up to which its prompt is computed then
+  };
   struct StepInFlight {
     int64_t number = 0;
     absl::Duration composed_at;
@@ -181,6 +188,7 @@ class InstanceScheduler {
     bool partial = false;                      // a replay that some stages do not compute
     std::vector<Sample> samples;               // in the step's order
     std::vector<model::SequenceId> sequences;  // requests that it carries
+    std::vector<Progress> progress;            // of those that want to know
   };
   // What a scan of the active sequences finds.
   struct Load {
@@ -202,6 +210,7 @@ class InstanceScheduler {
   Sequence* Find(model::SequenceId id);
   absl::Status CheckResult(const wire::StepResult& result, const StepInFlight& step) const;
   void AcceptToken(Sequence& sequence, wire::TokenResult token);
+  void TellProgress(const Sequence& sequence, int32_t computed_tokens);
   void Finish(Sequence& sequence, model::FinishReason reason);
   void Fail(Sequence& sequence, absl::Status why);
   void End(Sequence& sequence, SchedulerEvent event);
@@ -210,8 +219,8 @@ class InstanceScheduler {
   bool NeverFits(const Sequence& sequence) const;
 
   // residence.cc: who is on the stages
-  void Admit();
-  bool TryAdmit(Sequence& sequence, Prefix prefix);
+  void Admit(absl::Duration now);
+  bool TryAdmit(Sequence& sequence, Prefix prefix, absl::Duration now);
   bool MakeSlot(Prefix& prefix);
   bool MakeRoom(const Sequence& sequence, Prefix& prefix);
   void Begin(Sequence& sequence, const Prefix& prefix);

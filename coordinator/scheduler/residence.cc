@@ -69,7 +69,7 @@ int32_t InstanceScheduler::HeldPrefix(std::vector<model::TokenId> prompt) const 
 
 // --- Admission -----------------------------------------------------------------------------------
 
-void InstanceScheduler::Admit() {
+void InstanceScheduler::Admit(absl::Duration now) {
   if (!try_admission_) return;
   int passed_over = 0;
   // In the order in which they came: who needs much space is not overtaken for ever.
@@ -79,14 +79,19 @@ void InstanceScheduler::Admit() {
     const Prefix prefix = BestPrefix(sequence);
     // What it waits for comes by itself: few need wait with it.
     if (prefix.worth_waiting && ++passed_over <= kMostPassedOver) continue;
-    if (prefix.worth_waiting || !TryAdmit(sequence, prefix)) break;
+    if (prefix.worth_waiting || !TryAdmit(sequence, prefix, now)) break;
     // Those that were sent away for it may stand before `next` now; they wait for the next call.
   }
   try_admission_ = false;
 }
 
-bool InstanceScheduler::TryAdmit(Sequence& sequence, Prefix prefix) {
+bool InstanceScheduler::TryAdmit(Sequence& sequence, Prefix prefix, absl::Duration now) {
   if (!MakeSlot(prefix) || !MakeRoom(sequence, prefix)) return false;
+  if (!sequence.admitted_at.has_value()) {
+    sequence.admitted_at = now;
+    sequence.cached_tokens = std::min(prefix.length, sequence.prompt_length);
+    if (sequence.request.tell_progress) TellProgress(sequence, sequence.cached_tokens);
+  }
   Begin(sequence, prefix);
   return true;
 }
@@ -156,9 +161,6 @@ void InstanceScheduler::Begin(Sequence& sequence, const Prefix& prefix) {
     ledger_.Share(prefix.source->blocks, prefix.length / kBlockPositions, sequence.blocks);
     counters_.shared_tokens += prefix.length;
   }
-  if (!sequence.admitted_before)
-    sequence.cached_tokens = std::min(prefix.length, sequence.prompt_length);
-  sequence.admitted_before = true;
   commands_.push_back(std::move(begin));
   while (ledger_.num_free() < BlocksFor(sequence.size()) - BlocksFor(sequence.sent)) {
     if (!EvictOldestKept(nullptr)) break;

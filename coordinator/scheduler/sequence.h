@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "coordinator/scheduler/block_ledger.h"
 #include "model/generation/finish_reason.h"
 #include "model/sampling/sampler.h"
@@ -19,6 +21,7 @@ struct SequenceRequest {
   int64_t max_tokens = -1;                 // -1: until the answer or the context ends
   std::vector<model::TokenId> end_tokens;  // the vocabulary's own, too
   int32_t top_logprobs = -1;               // as in model::GenerationRequest
+  bool tell_progress = false;              // of the prompt
 };
 
 struct Sequence {
@@ -33,7 +36,7 @@ struct Sequence {
   std::vector<model::TokenId> tokens;  // prompt and generated: the truth
   int32_t prompt_length = 0;
   int32_t cached_tokens = 0;  // of the prompt, that needed no computing when it was first admitted
-  bool admitted_before = false;
+  std::optional<absl::Duration> admitted_at;  // to the stages, for the first time
 
   Phase phase = Phase::kWaiting;
   // Its name on the stages, a new one each time that it is begun there: so a stage that has missed

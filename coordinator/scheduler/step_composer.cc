@@ -9,7 +9,7 @@ std::optional<wire::StageFrame> InstanceScheduler::ComposeNext(absl::Duration no
   if (!running_ || num_in_flight() > num_stages()) return std::nullopt;
   if (probe_ == Probe::kDue) return ProbeFrame(now);
   if (probe_ == Probe::kSent) return std::nullopt;
-  Admit();
+  Admit(now);
   const Load load = Scan();
   wire::StageFrame frame;
   StepInFlight step;
@@ -169,6 +169,8 @@ void InstanceScheduler::AddTokens(Sequence& sequence, int32_t count, wire::Stage
         {.stage_id = sequence.stage_id, .sequence = sequence.id, .position = sequence.size()});
   }
   step.sequences.push_back(sequence.id);
+  if (sequence.request.tell_progress && sequence.generated() == 0)
+    step.progress.push_back({sequence.id, sequence.sent});
 }
 
 void InstanceScheduler::Dispatch(wire::StageFrame& frame, StepInFlight step, absl::Duration now) {

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "coordinator/api/http/request_fields.h"
+#include "coordinator/api/request_fields.h"
 #include "model/bounded_json.h"
 
 namespace potluck::coordinator {

@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "coordinator/api/http/load_request.h"
+#include "coordinator/api/load_request.h"
 #include "coordinator/membership/member.h"
 #include "partition/plan.h"
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "model/generation/answer_text.h"
+#include "model/generation/context_overflow.h"
 
 namespace potluck::model {
 namespace {}  // namespace
@@ -47,10 +47,9 @@ absl::Status Generator::Check(const GenerationRequest& request) const {
     return absl::InvalidArgumentError("the prompt is empty: write something to continue");
   const auto prompt_length = static_cast<int64_t>(request.prompt.size());
   if (prompt_length >= stage_.context_length()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the prompt has ", prompt_length, " tokens, but the context holds ",
-                     stage_.context_length(),
-                     " with the answer: shorten the prompt, or choose a larger context (--ctx)"));
+    return ContextOverflowError(
+        {.prompt_tokens = prompt_length, .context_length = stage_.context_length()},
+        "shorten the prompt, or choose a larger context (--ctx)");
   }
   return CheckSampling(request.sampling, stage_.config().vocab_size);
 }

@@ -3,8 +3,12 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "common/status_macros.h"
+#include "common/text.h"
+#include "model/generation/context_overflow.h"
+#include "model/generation/reasoning_text.h"
 
 namespace potluck::model {
 namespace {
@@ -46,9 +50,8 @@ absl::StatusOr<TextCodec> TextCodec::Create(const ModelFile& file) {
 absl::Status TextCodec::CheckLength(size_t text_bytes, int64_t context_length) const {
   const auto fewest = static_cast<int64_t>(tokenizer_->FewestIds(text_bytes));
   if (fewest < context_length) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("the prompt has at least ", fewest,
-                                                 " tokens, but the context holds ", context_length,
-                                                 " with the answer: shorten the prompt"));
+  return ContextOverflowError({.prompt_tokens = fewest, .context_length = context_length},
+                              "shorten the prompt");
 }
 
 absl::StatusOr<std::vector<TokenId>> TextCodec::EncodeText(std::string_view text,
@@ -57,27 +60,29 @@ absl::StatusOr<std::vector<TokenId>> TextCodec::EncodeText(std::string_view text
   return tokenizer_->Encode(text);
 }
 
-absl::StatusOr<std::vector<TokenId>> TextCodec::EncodeChat(const nlohmann::ordered_json& messages,
-                                                           absl::CivilSecond now,
-                                                           int64_t context_length) const {
+absl::StatusOr<TextSpans> TextCodec::RenderChat(ChatInput input) const {
   POTLUCK_RETURN_IF_ERROR(chat_template_.status());
-  POTLUCK_ASSIGN_OR_RETURN(
-      const TextSpans text,
-      chat_template_->Render({.messages = messages,
-                              .add_generation_prompt = true,
-                              .bos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->bos()),
-                              .eos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->eos()),
-                              .now = now}));
+  input.bos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->bos());
+  input.eos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->eos());
+  return chat_template_->Render(input);
+}
+
+absl::StatusOr<ChatPrompt> TextCodec::EncodeChat(ChatInput input, int64_t context_length) const {
+  POTLUCK_ASSIGN_OR_RETURN(const TextSpans text, RenderChat(std::move(input)));
   size_t text_bytes = 0;
   for (const TextSpan& span : text) text_bytes += span.text.size();
   POTLUCK_RETURN_IF_ERROR(CheckLength(text_bytes, context_length));
-  POTLUCK_ASSIGN_OR_RETURN(std::vector<TokenId> ids,
-                           tokenizer_->Encode(text, {.add_special = false}));
+  ChatPrompt prompt;
+  std::vector<TokenId>& ids = prompt.ids;
+  POTLUCK_ASSIGN_OR_RETURN(ids, tokenizer_->Encode(text, {.add_special = false}));
   // Most templates write BOS themselves; where one doesn't, the vocabulary's own rule holds.
   const auto bos = tokenizer_->bos();
   if (tokenizer_->adds_bos() && bos.has_value() && (ids.empty() || ids.front() != *bos))
     ids.insert(ids.begin(), *bos);
-  return ids;
+  prompt.opens_reasoning =
+      !text.empty() &&
+      absl::EndsWith(absl::StripTrailingAsciiWhitespace(text.back().text), ToAbsl(kThinkOpen));
+  return prompt;
 }
 
 }  // namespace potluck::model

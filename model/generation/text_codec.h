@@ -5,19 +5,22 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/time/civil_time.h"
 #include "model/chat_template/chat_template.h"
 #include "model/model_file.h"
 #include "model/sampling/sampler.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace potluck::model {
+
+struct ChatPrompt {
+  std::vector<TokenId> ids;
+  bool opens_reasoning = false;  // the template has begun the model's reasoning (reasoning_text.h)
+};
 
 // Thread-safe after construction.
 class TextCodec {
@@ -32,13 +35,11 @@ class TextCodec {
   bool has_chat_template() const { return has_chat_template_; }
 
   // A conversation as the model was trained to read it, up to where its answer begins. Without a
-  // template of its own: ChatML. `messages`: [{"role": "user", "content": "..."}, ...]. `now`: what
-  // the template may print.
-  // `context_length`: a text that must have at least so many tokens is InvalidArgument, before time
-  // is spent on encoding it; anything else is encoded, longer or not.
-  absl::StatusOr<std::vector<TokenId>> EncodeChat(const nlohmann::ordered_json& messages,
-                                                  absl::CivilSecond now,
-                                                  int64_t context_length = kNoLimit) const;
+  // template of its own: ChatML. The input's bos_token and eos_token are the vocabulary's.
+  absl::StatusOr<TextSpans> RenderChat(ChatInput input) const;
+  // `context_length`: a text that must have at least so many tokens is a ContextOverflowError,
+  // before time is spent on encoding it; anything else is encoded, longer or not.
+  absl::StatusOr<ChatPrompt> EncodeChat(ChatInput input, int64_t context_length = kNoLimit) const;
   // Plain text to be continued.
   absl::StatusOr<std::vector<TokenId>> EncodeText(std::string_view text,
                                                   int64_t context_length = kNoLimit) const;

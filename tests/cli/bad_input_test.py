@@ -185,8 +185,8 @@ class BadFiles(ProgramTest):
 class BadPrompts(ProgramTest):
     def test_longer_than_the_context(self):
         self.fails("run", DEMO, "--ctx", "16", "one two three four five six seven eight nine ten eleven twelve",
-                   says=("tokens", "context holds 16"))
-        self.fails("run", DEMO, stdin=b"potato " * 150000, says="context holds 1024")
+                   says=("tokens", "context size (16 tokens)"))
+        self.fails("run", DEMO, stdin=b"potato " * 150000, says="context size (1024 tokens)")
 
     def test_context_larger_than_the_model_s(self):
         self.fails("run", DEMO, "hi", "--ctx", "99999999", says=("1024", "99999999"))

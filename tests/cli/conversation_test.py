@@ -149,7 +149,7 @@ class Conversation(ProgramTest):
         terminal.wait_for_prompt(1)
         terminal.write("potato " * 60 + "\n")
         terminal.wait_for_prompt(2)
-        self.assertIn("context holds 48", terminal.seen)
+        self.assertIn("context size (48 tokens)", terminal.seen)
         self.assertNotIn("/clear forgets the conversation, which", terminal.seen)
         terminal.write("hello\n")
         terminal.wait_for_prompt(3)

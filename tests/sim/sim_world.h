@@ -57,6 +57,7 @@ struct StageWorld {
 // A request and all that its reader has heard.
 class SimRequest final : public coordinator::RequestEvents {
  public:
+  void OnProgress(const coordinator::SchedulerEvent&) override {}
   void OnToken(model::TokenId token, const std::vector<model::TokenLogprob>&) override {
     tokens.push_back(token);
   }

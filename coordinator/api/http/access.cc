@@ -2,13 +2,19 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/text.h"
 
 namespace potluck::coordinator {
 namespace {
+
+constexpr size_t kMostNameBytes = 64, kLeastKeyBytes = 8, kMostKeyBytes = 256;
 
 // In the same time for any two texts of one length.
 bool SameSecret(std::string_view a, std::string_view b) {
@@ -51,8 +57,20 @@ bool MeansThisMachine(std::string_view authority) {
          (inet_pton(AF_INET, std::string(host).c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
 }
 
+bool IsAllowedOrigin(const AccessRules& rules, std::string_view origin) {
+  return std::ranges::any_of(rules.cors_origins, [&](const std::string& allowed) {
+    return allowed == "*" || absl::EqualsIgnoreCase(allowed, ToAbsl(origin));
+  });
+}
+
+// Behind "http://"; empty where there is none.
+std::string_view AuthorityOf(std::string_view origin) {
+  const size_t scheme = origin.find("://");
+  return scheme == origin.npos ? "" : origin.substr(scheme + 3);
+}
+
 // Why a request from this machine needs a key all the same; empty where it needs none.
-std::string WhyForeign(const HttpRequest& request) {
+std::string WhyForeign(const AccessRules& rules, const HttpRequest& request) {
   const std::string_view host = request.Header("Host"), origin = request.Header("Origin");
   if (!MeansThisMachine(host)) {
     return absl::StrCat(
@@ -60,21 +78,71 @@ std::string WhyForeign(const HttpRequest& request) {
         "http://127.0.0.1 only, not as \"",
         Printable(host), "\": ");
   }
-  const size_t scheme = origin.find("://");
-  if (origin.empty() || (scheme != origin.npos && MeansThisMachine(origin.substr(scheme + 3))))
-    return "";
+  if (origin.empty() || MeansThisMachine(AuthorityOf(origin))) return "";
+  // Its owner trusts that page with questions, not with the cluster.
+  if (!IsCommand(request) && IsAllowedOrigin(rules, origin)) return "";
   return absl::StrCat("this comes from a web page of ", Printable(origin), ": ");
 }
 
+bool IsNameCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; }
+
 }  // namespace
 
+absl::StatusOr<std::vector<ApiKey>> ParseApiKeys(std::string_view text) {
+  std::vector<ApiKey> keys;
+  int number = 0;
+  for (absl::string_view line : absl::StrSplit(ToAbsl(text), '\n')) {
+    ++number;
+    line = absl::StripAsciiWhitespace(line);
+    if (line.empty() || line.front() == '#') continue;
+    const auto bad = [&](std::string_view what) {
+      return absl::InvalidArgumentError(absl::StrCat("line ", number, ": ", ToAbsl(what)));
+    };
+    const std::vector<std::string> words =
+        absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    if (words.size() != 2) return bad("must be NAME KEY");
+    if (words[0].size() > kMostNameBytes || !std::ranges::all_of(words[0], IsNameCharacter))
+      return bad("a name has at most 64 letters, digits, '.', '_' and '-'");
+    if (words[1].size() < kLeastKeyBytes || words[1].size() > kMostKeyBytes)
+      return bad("a key has 8 to 256 characters");
+    for (const ApiKey& key : keys) {
+      if (key.key == words[1]) return bad("this key is there already");
+      if (key.name == words[0]) return bad("this name is there already");
+    }
+    keys.push_back({words[0], words[1]});
+  }
+  return keys;
+}
+
+HttpHeaders CorsHeaders(const AccessRules& rules, const HttpRequest& request) {
+  const std::string_view origin = request.Header("Origin");
+  if (origin.empty()) return {};
+  const std::string_view authority = AuthorityOf(origin);
+  const bool own = !authority.empty() && authority == request.Header("Host");
+  if (!own && !MeansThisMachine(authority) && !IsAllowedOrigin(rules, origin))
+    return {{"Vary", "Origin"}};
+  return {{"Access-Control-Allow-Origin", std::string(origin)}, {"Vary", "Origin"}};
+}
+
+HttpReply PreflightReply(const HttpRequest& request) {
+  HttpReply reply{.status = 200, .content_type = "text/plain"};
+  reply.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+                   {"Access-Control-Max-Age", "600"}};
+  const std::string_view wanted = request.Header("Access-Control-Request-Headers");
+  if (!wanted.empty())
+    reply.headers.emplace_back("Access-Control-Allow-Headers", std::string(wanted));
+  return reply;
+}
+
 absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request) {
-  if (rules.open || request.path == "/health") return absl::OkStatus();
-  const std::string why = request.loopback ? WhyForeign(request) : "";
+  if (rules.open || request.method == "OPTIONS" || request.path == "/health" ||
+      request.path == "/v1/health")
+    return absl::OkStatus();
+  const std::string why = request.loopback ? WhyForeign(rules, request) : "";
   if (request.loopback && why.empty()) return absl::OkStatus();
   const std::string_view key = KeyOf(request);
   if (!rules.admin_key.empty() && SameSecret(key, rules.admin_key)) return absl::OkStatus();
-  if (rules.api_key.empty()) {
+  if (rules.api_keys.empty()) {
     return absl::PermissionDeniedError(absl::StrCat(
         why, "this coordinator has no keys; potluck up --lan makes them, --no-auth asks for none"));
   }
@@ -84,7 +152,10 @@ absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request) {
         "this needs the admin key (Authorization: Bearer ADMIN_KEY), or the coordinator's own "
         "machine"));
   }
-  if (SameSecret(key, rules.api_key)) return absl::OkStatus();
+  // All are looked at, so that the time tells nothing of their order.
+  bool known = false;
+  for (const ApiKey& one : rules.api_keys) known |= SameSecret(key, one.key);
+  if (known) return absl::OkStatus();
   return absl::UnauthenticatedError(
       absl::StrCat(why, key.empty() ? "an API key is needed (Authorization: Bearer KEY)"
                                     : "this API key is unknown"));

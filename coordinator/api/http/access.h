@@ -5,18 +5,41 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "coordinator/api/http/http_server.h"
 
 namespace potluck::coordinator {
 
-struct AccessRules {
-  std::string api_key, admin_key;  // empty: there is none
-  bool open = false;               // nobody is asked for a key
+struct ApiKey {
+  std::string name;  // of whom it was given to
+  std::string key;
 };
 
-// Unauthenticated or PermissionDenied, saying which key is needed and why.
+struct AccessRules {
+  std::vector<ApiKey> api_keys;           // empty: there are none
+  std::string admin_key;                  // empty: there is none
+  bool open = false;                      // nobody is asked for a key
+  std::vector<std::string> cors_origins;  // "https://chat.example"; "*": all
+};
+
+// Lines of "NAME KEY"; empty ones and those that begin with '#' are left out. InvalidArgument, with
+// the line, for a name that is not of letters, digits, '.', '_' and '-', a key of less than 8
+// characters, or one that comes twice.
+absl::StatusOr<std::vector<ApiKey>> ParseApiKeys(std::string_view text);
+
+// Unauthenticated or PermissionDenied, saying which key is needed and why. What a browser asks
+// before it asks (OPTIONS) needs none.
 absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request);
+
+// What tells a browser that the page it shows may read the answer: pages of this machine, of the
+// address that was asked itself, and of the origins that the rules name. Source: the Fetch
+// standard.
+HttpHeaders CorsHeaders(const AccessRules& rules, const HttpRequest& request);
+// And what such a page may ask: the answer to OPTIONS.
+HttpReply PreflightReply(const HttpRequest& request);
 
 }  // namespace potluck::coordinator

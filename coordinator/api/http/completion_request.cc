@@ -1,13 +1,18 @@
 #include "coordinator/api/http/completion_request.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "coordinator/api/http/request_fields.h"
+#include "coordinator/api/http/conversation_fields.h"
+#include "coordinator/api/request_fields.h"
 #include "model/bounded_json.h"
 
 namespace potluck::coordinator {
@@ -17,6 +22,8 @@ using model::FindKey;
 using model::Json;
 using model::TokenId;
 
+constexpr size_t kMostPrompts = 32;
+constexpr int32_t kMostChoices = 16;
 constexpr size_t kMostStops = 16;
 constexpr int kMostLogprobs = 20;
 constexpr size_t kMostBiases = 1024;
@@ -40,24 +47,6 @@ absl::Status ReadSeed(const Json& body, std::optional<uint64_t>& seed) {
   // A negative one is as good as any.
   seed = json->is_number_unsigned() ? json->get<uint64_t>()
                                     : static_cast<uint64_t>(json->get<int64_t>());
-  return absl::OkStatus();
-}
-
-absl::Status ReadStop(const Json& body, std::vector<std::string>& stop) {
-  const Json* json = FindKey(body, "stop");
-  if (json == nullptr) return absl::OkStatus();
-  const absl::Status bad =
-      BadField("stop", absl::StrCat("a string, or an array of at most ", kMostStops, " strings"));
-  if (auto text = model::StringValue(json)) {
-    stop = {*std::move(text)};
-    return absl::OkStatus();
-  }
-  if (!json->is_array() || json->size() > kMostStops) return bad;
-  for (const Json& entry : *json) {
-    auto text = model::StringValue(&entry);
-    if (!text.has_value()) return bad;
-    stop.push_back(*std::move(text));
-  }
   return absl::OkStatus();
 }
 
@@ -87,52 +76,58 @@ absl::Status ReadLogprobs(const Json& body, CompletionKind kind, int& top) {
   return ReadInt(body, "top_logprobs", 0, kMostLogprobs, top);
 }
 
-absl::Status ReadPrompt(const Json& body, CompletionRequest& request) {
+// A text, token ids, or an array of either.
+absl::Status ReadPrompts(const Json& body, std::vector<Prompt>& prompts) {
   const Json* json = FindKey(body, "prompt");
-  const absl::Status bad = BadField("prompt", "a string or an array of token ids");
+  const absl::Status bad =
+      BadField("prompt", absl::StrCat("a string, an array of token ids, or an array of at most ",
+                                      kMostPrompts, " of them"));
   if (json == nullptr) return bad;
-  if (auto text = model::StringValue(json)) {
-    request.prompt = *std::move(text);
-    return absl::OkStatus();
+  const auto add = [&prompts](const Json& one) {
+    if (auto text = model::StringValue(&one)) {
+      prompts.emplace_back(*std::move(text));
+      return true;
+    }
+    auto ids = TokenIds(one);
+    if (ids.has_value()) prompts.emplace_back(*std::move(ids));
+    return ids.has_value();
+  };
+  if (add(*json)) return absl::OkStatus();
+  if (!json->is_array() || json->size() > kMostPrompts) return bad;
+  return std::ranges::all_of(*json, add) ? absl::OkStatus() : bad;
+}
+
+absl::Status ReadLimit(const Json& body, int64_t& max_tokens) {
+  for (const char* field : {"max_tokens", "max_completion_tokens", "n_predict"}) {  // the last wins
+    POTLUCK_RETURN_IF_ERROR(
+        ReadInt(body, field, -1, std::numeric_limits<int32_t>::max(), max_tokens));
   }
-  if (!json->is_array()) return bad;
-  std::vector<TokenId> ids;
-  ids.reserve(json->size());
-  for (const Json& entry : *json) {
-    const auto id = model::IntValue(&entry);
-    if (!id.has_value() || *id < 0 || *id > std::numeric_limits<TokenId>::max()) return bad;
-    ids.push_back(static_cast<TokenId>(*id));
-  }
-  request.prompt = std::move(ids);
   return absl::OkStatus();
 }
 
-absl::Status ReadMessages(const Json& body, CompletionRequest& request) {
-  const Json* json = FindKey(body, "messages");
-  const absl::Status bad = BadField(
-      "messages", "an array of objects, each with a role and a content, both of them strings");
-  if (json == nullptr || !json->is_array() || json->empty()) return bad;
-  auto messages = nlohmann::ordered_json::array();
-  for (const Json& entry : *json) {
-    auto role = model::StringValue(FindKey(entry, "role"));
-    auto content = model::StringValue(FindKey(entry, "content"));
-    if (!role.has_value() || !content.has_value()) return bad;
-    messages.push_back({{"role", *std::move(role)}, {"content", *std::move(content)}});
-  }
-  request.prompt = std::move(messages);
+// What would be answered wrongly if it were left alone.
+absl::Status RefuseUnsupported(const Json& body) {
+  bool echo = false;
+  std::string suffix;
+  POTLUCK_RETURN_IF_ERROR(ReadBool(body, "echo", echo));
+  if (echo) return BadField("echo", "false: prompts are not repeated here");
+  POTLUCK_RETURN_IF_ERROR(ReadText(body, "suffix", suffix));
+  if (!suffix.empty()) return BadField("suffix", "empty: texts are only continued here");
+  int64_t best_of = 1;
+  POTLUCK_RETURN_IF_ERROR(ReadInt(body, "best_of", 1, 1, best_of));
   return absl::OkStatus();
 }
 
-}  // namespace
+absl::Status ReadReasoningFormat(const Json& body, bool& split) {
+  std::string format = "auto";
+  POTLUCK_RETURN_IF_ERROR(ReadText(body, "reasoning_format", format));
+  split = format != "none";
+  if (split && format != "auto" && format != "deepseek")
+    return BadField("reasoning_format", "none, auto or deepseek");
+  return absl::OkStatus();
+}
 
-absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
-                                                         CompletionKind kind) {
-  POTLUCK_ASSIGN_OR_RETURN(const Json body, model::ParseJsonObject(text, "the body"));
-  CompletionRequest request;
-  POTLUCK_RETURN_IF_ERROR(ReadText(body, "model", request.model));
-  POTLUCK_RETURN_IF_ERROR(kind == CompletionKind::kChat ? ReadMessages(body, request)
-                                                        : ReadPrompt(body, request));
-  model::SamplingOverrides& sampling = request.sampling;
+absl::Status ReadSampling(const Json& body, model::SamplingOverrides& sampling) {
   POTLUCK_RETURN_IF_ERROR(ReadFloat(body, "temperature", 0, 100, sampling.temperature));
   POTLUCK_RETURN_IF_ERROR(ReadFloat(body, "top_p", 0, 1, sampling.top_p));
   POTLUCK_RETURN_IF_ERROR(ReadFloat(body, "min_p", 0, 1, sampling.min_p));
@@ -142,16 +137,37 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
   POTLUCK_RETURN_IF_ERROR(
       ReadInt(body, "top_k", 0, std::numeric_limits<int32_t>::max(), sampling.top_k));
   POTLUCK_RETURN_IF_ERROR(ReadSeed(body, sampling.seed));
-  POTLUCK_RETURN_IF_ERROR(ReadLogitBias(body, sampling.logit_bias));
-  POTLUCK_RETURN_IF_ERROR(ReadStop(body, request.stop));
-  POTLUCK_RETURN_IF_ERROR(ReadLogprobs(body, kind, request.top_logprobs));
-  const char* limit = kind == CompletionKind::kChat && FindKey(body, "max_completion_tokens")
-                          ? "max_completion_tokens"
-                          : "max_tokens";
-  POTLUCK_RETURN_IF_ERROR(
-      ReadInt(body, limit, -1, std::numeric_limits<int32_t>::max(), request.max_tokens));
+  return ReadLogitBias(body, sampling.logit_bias);
+}
+
+}  // namespace
+
+absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
+                                                         CompletionKind kind) {
+  POTLUCK_ASSIGN_OR_RETURN(const Json body, model::ParseJsonObject(text, "the body"));
+  CompletionRequest request{.kind = kind};
+  AnswerRequest& answer = request.answer;
+  POTLUCK_RETURN_IF_ERROR(ReadText(body, "model", answer.model));
+  if (kind == CompletionKind::kChat) {
+    Conversation conversation;
+    POTLUCK_RETURN_IF_ERROR(ReadConversation(body, conversation));
+    POTLUCK_RETURN_IF_ERROR(ReadReasoningFormat(body, answer.split_reasoning));
+    answer.prompts.emplace_back(std::move(conversation));
+  } else {
+    POTLUCK_RETURN_IF_ERROR(ReadPrompts(body, answer.prompts));
+    answer.split_reasoning = false;
+  }
+  POTLUCK_RETURN_IF_ERROR(RefuseUnsupported(body));
+  POTLUCK_RETURN_IF_ERROR(ReadInt(body, "n", 1, kMostChoices, answer.choices));
+  POTLUCK_RETURN_IF_ERROR(ReadSampling(body, answer.sampling));
+  POTLUCK_RETURN_IF_ERROR(ReadTexts(body, "stop", kMostStops, answer.stop));
+  POTLUCK_RETURN_IF_ERROR(ReadLogprobs(body, kind, answer.top_logprobs));
+  POTLUCK_RETURN_IF_ERROR(ReadLimit(body, answer.max_tokens));
+  POTLUCK_RETURN_IF_ERROR(ReadBool(body, "ignore_eos", answer.ignore_eos));
   POTLUCK_RETURN_IF_ERROR(ReadBool(body, "stream", request.stream));
-  POTLUCK_RETURN_IF_ERROR(ReadBool(body, "ignore_eos", request.ignore_eos));
+  POTLUCK_RETURN_IF_ERROR(ReadBool(body, "return_progress", request.return_progress));
+  POTLUCK_RETURN_IF_ERROR(ReadBool(body, "timings_per_token", request.timings_per_token));
+  answer.tell_progress = request.stream && (request.return_progress || request.timings_per_token);
   if (const Json* options = FindKey(body, "stream_options")) {
     POTLUCK_RETURN_IF_ERROR(ReadBool(*options, "include_usage", request.include_usage));
   }

@@ -9,54 +9,42 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "coordinator/api/cluster_json.h"
+#include "coordinator/api/http/completion_answer.h"
 #include "coordinator/api/http/plan_answers.h"
 #include "coordinator/api/http/replies.h"
 #include "model/bounded_json.h"
-#include "partition/layer_wishes.h"
 
 namespace potluck::coordinator {
 namespace {
 
 using nlohmann::ordered_json;
 
-constexpr size_t kMostAnswers = 4096;
 constexpr long kMostThoughts = 16;
-constexpr char kStopping[] = "this coordinator is being stopped: ask again when it is back";
-
-// All but the model.
-absl::StatusOr<partition::InstanceWish> WishOf(const LoadRequest& request) {
-  partition::InstanceWish wish;
-  wish.context_length = request.context_length;
-  wish.parallel = request.parallel;
-  wish.kv_dtype = request.kv_dtype;
-  wish.spread = request.spread;
-  wish.copies = request.copies;
-  if (request.layers.empty()) return wish;
-  POTLUCK_ASSIGN_OR_RETURN(wish.layers, partition::ParseLayerWishes(request.layers));
-  return wish;
-}
 
 }  // namespace
 
-HttpApi::HttpApi(HttpApiOptions options, Coordinator& coordinator, ModelLibrary& library,
-                 Executor& executor, Elsewhere elsewhere)
+HttpApi::HttpApi(HttpApiOptions options, Coordinator& coordinator, ServedModels& models,
+                 Inference& inference, Executor& executor, Executor& thinking)
     : options_(std::move(options)),
       coordinator_(coordinator),
-      library_(library),
+      models_(models),
+      inference_(inference),
       executor_(executor),
-      elsewhere_(elsewhere) {}
-
-HttpApi::~HttpApi() = default;
+      thinking_(thinking) {}
 
 const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
   static const std::map<std::string, Route> routes = {
       {"GET /health", &HttpApi::Health},
+      {"GET /v1/health", &HttpApi::Health},
       {"GET /cluster", &HttpApi::Cluster},
       {"GET /cluster/plan", &HttpApi::Plans},
       {"POST /cluster/plan", &HttpApi::Foresee},
       {"GET /v1/models", &HttpApi::Models},
       {"POST /v1/completions", &HttpApi::TextCompletion},
       {"POST /v1/chat/completions", &HttpApi::ChatCompletion},
+      {"POST /tokenize", &HttpApi::Tokenize},
+      {"POST /detokenize", &HttpApi::Detokenize},
+      {"POST /apply-template", &HttpApi::ApplyTemplate},
       {"POST /cluster/load", &HttpApi::LoadModel},
       {"POST /cluster/unload", &HttpApi::UnloadModel},
       {"POST /cluster/drain", &HttpApi::Drain},
@@ -74,8 +62,12 @@ std::optional<HttpReply> HttpApi::Refusal(const HttpRequest& request) const {
   return ErrorReply(access);
 }
 
-void HttpApi::Handle(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::Handle(Exchange exchange) {
   const HttpRequest& request = exchange->request();
+  if (request.method == "OPTIONS") {
+    HttpReply reply = PreflightReply(request);
+    return exchange->Respond(reply.status, reply.content_type, "", std::move(reply.headers));
+  }
   const auto route = Routes().find(absl::StrCat(request.method, " ", request.path));
   if (route != Routes().end()) {
     (this->*route->second)(std::move(exchange));
@@ -93,53 +85,40 @@ void HttpApi::Handle(std::shared_ptr<HttpExchange> exchange) {
   RespondError(*exchange, absl::NotFoundError(absl::StrCat(
                               "there is nothing at ", Printable(request.path),
                               "; what there is: /v1/completions, /v1/chat/completions, /v1/models, "
-                              "/health, /cluster")));
+                              "/tokenize, /detokenize, /apply-template, /health, /cluster")));
 }
 
-bool HttpApi::ready() const {
-  return num_opening_ == 0 && !served_.empty() &&
-         std::ranges::all_of(coordinator_.instances(),
-                             [](const Instance* instance) { return instance->ready(); });
+void HttpApi::Health(Exchange exchange) {
+  if (const absl::Status taking = inference_.CheckTaking(); !taking.ok())
+    return RespondError(*exchange, taking);
+  if (models_.ready()) return RespondJson(*exchange, {{"status", "ok"}});
+  RespondError(*exchange, absl::UnavailableError(models_.WhatIsMissing()));
 }
 
-void HttpApi::Health(std::shared_ptr<HttpExchange> exchange) {
-  if (stopping_) return RespondError(*exchange, absl::UnavailableError(kStopping));
-  if (ready()) {
-    RespondJson(*exchange, {{"status", "ok"}});
-    return;
-  }
-  std::string why = num_opening_ > 0 || !served_.empty() ? "loading" : "no model is loaded";
-  for (const auto& [id, served] : served_) {
-    if (const absl::Status trouble = coordinator_.TroubleOf(id); !trouble.ok())
-      why = std::string(trouble.message());
-  }
-  RespondError(*exchange, absl::UnavailableError(why));
-}
-
-void HttpApi::Cluster(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::Cluster(Exchange exchange) {
   RespondJson(*exchange, ClusterJson(coordinator_, executor_.clock().SinceStart()));
 }
 
-void HttpApi::Plans(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::Plans(Exchange exchange) {
   const auto asked = ParsePlansAsked(exchange->request().query);
   if (!asked.ok()) return RespondError(*exchange, asked.status());
   std::vector<model::InstanceId> instances;
-  for (const auto& [id, served] : served_) {
-    if (asked->model.empty() || served.model->name == asked->model ||
+  for (const auto& [id, served] : models_.all()) {
+    if (asked->model.empty() || served.is_called(asked->model) ||
         served.request.model == asked->model)
       instances.push_back(id);
   }
   if (instances.empty() && !asked->model.empty())
-    return RespondError(*exchange, ModelNamed(asked->model).status());
+    return RespondError(*exchange, models_.Named(asked->model).status());
   Think(*exchange, AnswerPlans(coordinator_, instances, *asked, exchange));
 }
 
-void HttpApi::Foresee(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::Foresee(Exchange exchange) {
   const auto request = ParseLoadRequest(exchange->request().body);
   if (!request.ok()) return RespondError(*exchange, request.status());
-  const auto path = options_.find_model(request->model);
+  const auto path = models_.FindModel(request->model);
   if (!path.ok()) return RespondError(*exchange, path.status());
-  auto wish = WishOf(*request);
+  auto wish = ServedModels::WishOf(*request);
   if (!wish.ok()) return RespondError(*exchange, wish.status());
   Think(*exchange, AnswerForesight(coordinator_, *std::move(wish), *path, exchange));
 }
@@ -149,179 +128,86 @@ void HttpApi::Think(HttpExchange& exchange, Executor::Task task) {
     return RespondError(exchange, absl::ResourceExhaustedError(
                                       "too many plans are being made already: try again later"));
   }
-  elsewhere_.thinking.Post([thought = thoughts_, run = std::move(task)]() mutable { run(); });
+  thinking_.Post([thought = thoughts_, run = std::move(task)]() mutable { run(); });
 }
 
-void HttpApi::Models(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::Models(Exchange exchange) {
   ordered_json data = ordered_json::array();
-  for (const auto& [id, served] : served_) {
-    const std::string& name = served.model->name;
+  for (const auto& [id, served] : models_.all()) {
+    const std::string& name = served.name();
     if (std::ranges::any_of(data, [&](const ordered_json& model) { return model["id"] == name; }))
       continue;
+    const model::TextCodec& text = served.model->text;
     data.push_back({{"id", name},
                     {"object", "model"},
                     {"created", served.loaded_at},
                     {"owned_by", "potluck"},
-                    {"meta", {{"has_chat_template", served.model->text.has_chat_template()}}}});
+                    {"aliases", served.request.aliases},
+                    {"meta",
+                     {{"name", served.model->name},
+                      {"n_vocab", served.model->vocab_size},
+                      {"n_ctx", models_.ContextLength(served)},
+                      {"n_ctx_train", served.model->shape.context_length},
+                      {"has_chat_template", text.has_chat_template()}}}});
   }
   RespondJson(*exchange, {{"object", "list"}, {"data", std::move(data)}});
 }
 
 // --- Answers -------------------------------------------------------------------------------------
 
-void HttpApi::TextCompletion(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::TextCompletion(Exchange exchange) {
   Complete(std::move(exchange), CompletionKind::kText);
 }
 
-void HttpApi::ChatCompletion(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::ChatCompletion(Exchange exchange) {
   Complete(std::move(exchange), CompletionKind::kChat);
 }
 
-// Of those that have the name, the one with the fewest requests.
-absl::StatusOr<HttpApi::Served> HttpApi::ModelNamed(const std::string& name) const {
-  const Served* best = nullptr;
-  int64_t least = 0;
-  std::vector<std::string> names;
-  for (const Instance* instance : coordinator_.instances()) {
-    const auto found = served_.find(instance->model().id);
-    if (found == served_.end()) continue;
-    names.push_back(found->second.model->name);
-    if (!name.empty() && found->second.model->name != name) continue;
-    const InstanceScheduler& scheduler = instance->scheduler();
-    const int64_t load = (instance->serving() ? 0 : int64_t{1} << 32) + scheduler.num_active() +
-                         scheduler.num_waiting();
-    if (best == nullptr || load < least) {
-      best = &found->second;
-      least = load;
-    }
-  }
-  if (best != nullptr) return *best;
-  if (num_opening_ > 0) return absl::UnavailableError("the model is being loaded");
-  return absl::NotFoundError(names.empty()
-                                 ? "no model is loaded: potluck load MODEL"
-                                 : absl::StrCat("there is no model ", Printable(name),
-                                                " here, but ", absl::StrJoin(names, ", ")));
-}
-
-// Of replicas of the same weights, the one that holds the most of the prompt already, unless
-// requests wait there: they are not to queue behind a common beginning while another one is free.
-HttpApi::Served HttpApi::ReplicaFor(const Served& served,
-                                    const std::vector<model::TokenId>& prompt) const {
-  if (served_.size() < 2) return served;  // nothing to compare
-  const Served* best = &served;
-  int32_t most = 0;
-  for (const Instance* instance : coordinator_.instances()) {
-    const auto found = served_.find(instance->model().id);
-    if (found == served_.end() || !instance->serving() || instance->scheduler().num_waiting() > 0 ||
-        found->second.model->manifest.bytes != served.model->manifest.bytes)
-      continue;
-    const int32_t held = instance->scheduler().HeldPrefix(prompt);
-    if (held < most || (held == most && found->first != served.instance)) continue;
-    best = &found->second;
-    most = held;
-  }
-  return *best;
-}
-
-// Before the first plan all that the model could have.
-int64_t HttpApi::ContextLength(const Served& served) const {
-  for (const Instance* instance : coordinator_.instances()) {
-    if (instance->model().id == served.instance && instance->pipeline() != nullptr)
-      return instance->pipeline()->plan.context_length;
-  }
-  return served.model->shape.context_length;
-}
-
 template <typename Work, typename Then>
-void HttpApi::Read(std::shared_ptr<HttpExchange> exchange, Work work, Then then) {
-  elsewhere_.reading.Post([exchange = std::move(exchange), work = std::move(work),
-                           then = std::move(then), alive = std::weak_ptr(alive_),
-                           &executor = executor_]() mutable {
-    if (exchange->gone()) return;
-    auto result = work();
-    if (!result.ok()) return RespondError(*exchange, result.status());
-    executor.Post([then = std::move(then), result = *std::move(result), alive]() mutable {
-      if (!alive.expired()) then(std::move(result));
-    });
-  });
+void HttpApi::Read(Exchange exchange, Work work, Then then) {
+  inference_.Elsewhere([exchange] { return exchange->gone(); }, std::move(work),
+                       [exchange](const absl::Status& why) { RespondError(*exchange, why); },
+                       std::move(then));
 }
 
-void HttpApi::Complete(std::shared_ptr<HttpExchange> exchange, CompletionKind kind) {
-  if (stopping_) return RespondError(*exchange, absl::UnavailableError(kStopping));
+void HttpApi::Complete(Exchange exchange, CompletionKind kind) {
+  if (const absl::Status taking = inference_.CheckTaking(); !taking.ok())
+    return RespondError(*exchange, taking);
   Read(
       exchange, [exchange, kind] { return ParseCompletionRequest(exchange->request().body, kind); },
-      [this, exchange, kind](CompletionRequest asked) {
-        Encode(exchange, kind, std::move(asked));
+      [this, exchange](CompletionRequest asked) {
+        auto reader = std::make_shared<CompletionAnswer>(
+            asked, coordinator_.options().version.build, exchange, executor_);
+        inference_.Start(asked.kind == CompletionKind::kChat ? "chatcmpl-" : "cmpl-",
+                         std::move(asked.answer), std::move(reader));
       });
 }
 
-void HttpApi::Encode(std::shared_ptr<HttpExchange> exchange, CompletionKind kind,
-                     CompletionRequest asked) {
-  auto served = ModelNamed(asked.model);
-  if (!served.ok()) return RespondError(*exchange, served.status());
-  const auto request = std::make_shared<CompletionRequest>(std::move(asked));
+void HttpApi::Tokenize(Exchange exchange) {
+  AskText(std::move(exchange), TextQuestion::Kind::kTokenize);
+}
+
+void HttpApi::Detokenize(Exchange exchange) {
+  AskText(std::move(exchange), TextQuestion::Kind::kDetokenize);
+}
+
+void HttpApi::ApplyTemplate(Exchange exchange) {
+  AskText(std::move(exchange), TextQuestion::Kind::kApplyTemplate);
+}
+
+void HttpApi::AskText(Exchange exchange, TextQuestion::Kind kind) {
   Read(
-      exchange,
-      [request, to = served->model, context_length = ContextLength(*served),
-       now = options_.local_time()]() -> absl::StatusOr<std::vector<model::TokenId>> {
-        if (const auto* text = std::get_if<std::string>(&request->prompt))
-          return to->text.EncodeText(*text, context_length);
-        if (const auto* messages = std::get_if<ordered_json>(&request->prompt))
-          return to->text.EncodeChat(*messages, now, context_length);
-        return std::get<std::vector<model::TokenId>>(request->prompt);
-      },
-      [this, exchange, kind, request, served = *served](std::vector<model::TokenId> prompt) {
-        Submit(exchange, kind, std::move(*request), served, std::move(prompt));
+      exchange, [exchange, kind] { return ParseTextQuestion(exchange->request().body, kind); },
+      [this, exchange](TextQuestion question) {
+        const auto served = models_.Named(question.model);
+        if (!served.ok()) return RespondError(*exchange, served.status());
+        Read(
+            exchange,
+            [to = served->model, question = std::move(question), now = inference_.Now().now] {
+              return AnswerText(to->text, question, now);
+            },
+            [exchange](const ordered_json& answer) { RespondJson(*exchange, answer); });
       });
-}
-
-void HttpApi::Submit(std::shared_ptr<HttpExchange> exchange, CompletionKind kind,
-                     CompletionRequest asked, Served served, std::vector<model::TokenId> prompt) {
-  if (stopping_) return RespondError(*exchange, absl::UnavailableError(kStopping));
-  if (answers_.size() >= kMostAnswers) {
-    return RespondError(*exchange,
-                        absl::ResourceExhaustedError("too many requests wait here already"));
-  }
-  served = ReplicaFor(served, prompt);
-  SequenceRequest request;
-  request.prompt = std::move(prompt);
-  request.sampling = asked.sampling.Over(served.model->text.default_sampling(), options_.random());
-  request.max_tokens = asked.max_tokens;
-  if (!asked.ignore_eos) request.end_tokens = served.model->end_tokens;
-  request.top_logprobs = asked.top_logprobs;
-  const uint64_t number = next_answer_++;
-  AnswerHead head{.kind = kind, .created = options_.unix_time()};
-  head.id = absl::StrCat(kind == CompletionKind::kChat ? "chatcmpl-" : "cmpl-",
-                         absl::Hex(options_.random(), absl::kZeroPad16));
-  // It ends in the midst of its own calls.
-  const auto ended = [this, number] {
-    executor_.Post([this, alive = std::weak_ptr(alive_), number] {
-      if (alive.expired()) return;
-      answers_.erase(number);
-      TellIfAllEnded();
-    });
-  };
-  auto answer =
-      std::make_unique<CompletionAnswer>(std::move(head), std::move(asked), served.model,
-                                         std::move(exchange), coordinator_, executor_, ended);
-  CompletionAnswer& started = *answer;
-  answers_.emplace(number, std::move(answer));
-  started.Start(served.instance, std::move(request));
-}
-
-size_t HttpApi::StopTaking(std::function<void()> ended) {
-  stopping_ = true;
-  all_ended_ = std::move(ended);
-  TellIfAllEnded();
-  return answers_.size();
-}
-
-void HttpApi::TellIfAllEnded() {
-  if (answers_.empty() && all_ended_) std::exchange(all_ended_, nullptr)();
-}
-
-void HttpApi::EndAnswers(const absl::Status& why) {
-  for (const auto& [number, answer] : answers_) answer->GiveUp(why);
 }
 
 // --- Commands ------------------------------------------------------------------------------------
@@ -334,82 +220,17 @@ void HttpApi::AnswerDone(HttpExchange& exchange, const absl::Status& status) {
   }
 }
 
-std::vector<HttpApi::Loaded> HttpApi::loaded() const {
-  std::vector<Loaded> loaded;
-  for (const Instance* instance : coordinator_.instances()) {
-    const auto found = served_.find(instance->model().id);
-    if (found == served_.end()) continue;
-    Loaded entry{found->second.request, found->second.previous};
-    if (const Pipeline* pipeline = instance->pipeline()) {
-      entry.request.context_length = pipeline->plan.context_length;
-      entry.placements = pipeline->plan.placements();
-    }
-    loaded.push_back(std::move(entry));
-  }
-  return loaded;
-}
-
-void HttpApi::Load(LoadRequest request, std::vector<partition::Placement> previous,
-                   std::function<void(const absl::Status&)> done) {
-  auto path = options_.find_model(request.model);
-  if (!path.ok()) return done(path.status());
-  request.model = *path;
-  const auto wished = WishOf(request);
-  if (!wished.ok()) return done(wished.status());
-  ++num_opening_;
-  library_.Open(*path,
-                [this, alive = std::weak_ptr(alive_), request = std::move(request), wish = *wished,
-                 previous = std::move(previous), done = std::move(done)](auto opened) mutable {
-                  if (alive.expired()) return;
-                  --num_opening_;
-                  if (!opened.ok()) return done(opened.status());
-                  const std::shared_ptr<const ServedModel> model = *std::move(opened);
-                  if (options_.opened) options_.opened(*model);
-                  wish.model = model->shape;
-                  wish.previous = previous;
-                  InstanceModel instance;
-                  instance.name = model->name;
-                  instance.manifest = model->manifest.bytes;
-                  instance.kv_dtype = request.kv_dtype;
-                  instance.max_step_tokens = wish.max_step_tokens;
-                  instance.windowed = model->window > 0;
-                  instance.scheduled.vocab_size = model->vocab_size;
-                  instance.scheduled.window = model->window;
-                  instance.scheduled.context_length = model->shape.context_length;
-                  const auto id = coordinator_.Load(std::move(instance), std::move(wish));
-                  if (id.ok()) served_[*id] = {model, *id, request, previous, options_.unix_time()};
-                  done(id.status());
-                });
-}
-
-void HttpApi::LoadModel(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::LoadModel(Exchange exchange) {
   auto request = ParseLoadRequest(exchange->request().body);
   if (!request.ok()) return RespondError(*exchange, request.status());
-  Load(*std::move(request), {},
-       [this, exchange](const absl::Status& status) { AnswerDone(*exchange, status); });
+  models_.Load(*std::move(request), {},
+               [this, exchange](const absl::Status& status) { AnswerDone(*exchange, status); });
 }
 
-void HttpApi::UnloadModel(std::shared_ptr<HttpExchange> exchange) {
+void HttpApi::UnloadModel(Exchange exchange) {
   const auto request = ParseLoadRequest(exchange->request().body);
   if (!request.ok()) return RespondError(*exchange, request.status());
-  std::vector<model::InstanceId> meant;
-  for (const auto& [id, served] : served_) {
-    if (request->model == absl::StrCat(id)) {
-      meant = {id};
-      break;
-    }
-    if (request->model == served.model->name || request->model == served.request.model)
-      meant.push_back(id);
-  }
-  if (meant.empty()) return RespondError(*exchange, ModelNamed(request->model).status());
-  if (meant.size() > 1) {
-    return RespondError(*exchange, absl::InvalidArgumentError(absl::StrCat(
-                                       Printable(request->model), " is loaded ", meant.size(),
-                                       " times: give one of the instances ",
-                                       absl::StrJoin(meant, ", "), " instead")));
-  }
-  served_.erase(meant.front());
-  AnswerDone(*exchange, coordinator_.Unload(meant.front()));
+  AnswerDone(*exchange, models_.Unload(request->model));
 }
 
 absl::StatusOr<wire::WorkerId> HttpApi::WorkerNamed(const HttpRequest& request) const {
@@ -432,17 +253,11 @@ absl::StatusOr<wire::WorkerId> HttpApi::WorkerNamed(const HttpRequest& request) 
                                           ": give the id, as `potluck status --json` shows it"));
 }
 
-void HttpApi::Drain(std::shared_ptr<HttpExchange> exchange) {
-  ChangeWorker(*exchange, &Membership::Drain);
-}
+void HttpApi::Drain(Exchange exchange) { ChangeWorker(*exchange, &Membership::Drain); }
 
-void HttpApi::Pause(std::shared_ptr<HttpExchange> exchange) {
-  ChangeWorker(*exchange, &Membership::Pause);
-}
+void HttpApi::Pause(Exchange exchange) { ChangeWorker(*exchange, &Membership::Pause); }
 
-void HttpApi::Resume(std::shared_ptr<HttpExchange> exchange) {
-  ChangeWorker(*exchange, &Membership::Resume);
-}
+void HttpApi::Resume(Exchange exchange) { ChangeWorker(*exchange, &Membership::Resume); }
 
 void HttpApi::ChangeWorker(HttpExchange& exchange,
                            absl::Status (Membership::*wish)(const wire::WorkerId&)) {
@@ -450,13 +265,9 @@ void HttpApi::ChangeWorker(HttpExchange& exchange,
   AnswerDone(exchange, worker.ok() ? (coordinator_.membership().*wish)(*worker) : worker.status());
 }
 
-void HttpApi::TellJoinLine(std::shared_ptr<HttpExchange> exchange) {
-  AnswerJoinLine(*exchange, false);
-}
+void HttpApi::TellJoinLine(Exchange exchange) { AnswerJoinLine(*exchange, false); }
 
-void HttpApi::ReplaceJoinCode(std::shared_ptr<HttpExchange> exchange) {
-  AnswerJoinLine(*exchange, true);
-}
+void HttpApi::ReplaceJoinCode(Exchange exchange) { AnswerJoinLine(*exchange, true); }
 
 void HttpApi::AnswerJoinLine(HttpExchange& exchange, bool replace) {
   const auto line = options_.join_line(replace);

@@ -52,13 +52,15 @@ std::string AddressOf(const tcp::endpoint& endpoint) {
   return JoinHostPort(endpoint.address().to_string(), endpoint.port());
 }
 
-std::string Head(int status, std::string_view content_type, const HttpHeaders& headers,
-                 std::string_view framing, bool keep_alive) {
+std::string Head(int status, std::string_view content_type, const HttpHeaders& common,
+                 const HttpHeaders& headers, std::string_view framing, bool keep_alive) {
   std::string head =
       absl::StrCat("HTTP/1.1 ", status, " ",
                    ToAbsl(std::string(http::obsolete_reason(static_cast<http::status>(status)))),
                    "\r\nContent-Type: ", ToAbsl(content_type), "\r\n", ToAbsl(framing));
-  for (const auto& [name, value] : headers) absl::StrAppend(&head, name, ": ", value, "\r\n");
+  for (const HttpHeaders& all : {common, headers}) {
+    for (const auto& [name, value] : all) absl::StrAppend(&head, name, ": ", value, "\r\n");
+  }
   absl::StrAppend(&head, keep_alive ? "" : "Connection: close\r\n", "\r\n");
   return head;
 }
@@ -75,6 +77,10 @@ struct Shared {
   const HttpServer::Gate gate;
   const HttpServer::Handler handler;
   std::atomic<int> connections = 0;
+
+  HttpHeaders CommonHeaders(const HttpRequest& request) const {
+    return options.common_headers ? options.common_headers(request) : HttpHeaders();
+  }
 
   // Runs `task` on the io thread; drops it once the server has gone.
   template <typename Task>
@@ -198,7 +204,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
   void Respond(int status, std::string_view content_type, std::string body,
                HttpHeaders headers) override {
     state_ = State::kDone;
-    std::string bytes = Head(status, content_type, headers,
+    std::string bytes = Head(status, content_type, shared_->CommonHeaders(request_), headers,
                              absl::StrCat("Content-Length: ", body.size(), "\r\n"), keep_alive_);
     if (request_.method != "HEAD") bytes += body;
     Push(std::move(bytes), true);
@@ -206,8 +212,8 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
 
   void BeginStream(int status, std::string_view content_type, HttpHeaders headers) override {
     state_ = State::kStreaming;
-    Push(Head(status, content_type, headers, chunked_ ? "Transfer-Encoding: chunked\r\n" : "",
-              keep_alive_ && chunked_));
+    Push(Head(status, content_type, shared_->CommonHeaders(request_), headers,
+              chunked_ ? "Transfer-Encoding: chunked\r\n" : "", keep_alive_ && chunked_));
   }
   void Write(std::string bytes) override {
     if (bytes.empty()) return;
@@ -316,7 +322,9 @@ void Connection::Refuse(const HttpReply& reply) {
   keep_alive_ = false;
   exchange_.reset();
   const std::string length = absl::StrCat("Content-Length: ", reply.body.size(), "\r\n");
-  Enqueue(Head(reply.status, reply.content_type, reply.headers, length, false) + reply.body);
+  Enqueue(Head(reply.status, reply.content_type, shared_->CommonHeaders(request_), reply.headers,
+               length, false) +
+          reply.body);
   FinishAnswer();
 }
 

@@ -78,6 +78,8 @@ struct HttpServerOptions {
   absl::Duration request_timeout = absl::Seconds(60);
   // For a client that reads nothing of its answer.
   absl::Duration stall_timeout = absl::Minutes(10);
+  // What every answer to a request says beside its own headers. Called on any thread.
+  std::function<HttpHeaders(const HttpRequest&)> common_headers;
 };
 
 class HttpServer {

@@ -98,7 +98,7 @@ InstancePlans PlansOf(const Coordinator& coordinator, const Instance& instance,
 }
 
 ordered_json Think(InstancePlans plans, const PlansAsked& asked) {
-  const absl::StatusOr<partition::InstancePlan> now = Answer(plans.question);
+  const absl::StatusOr<partition::InstancePlan> now = MakePlan(plans.question);
   plans.json["now"] = now.ok() ? PlanJson(*now) : ordered_json();
   if (!now.ok()) plans.json["why_not"] = std::string(now.status().message());
   plans.json["moves"] = now.ok() && now->placements() != plans.placements;
@@ -161,7 +161,7 @@ Executor::Task AnswerForesight(const Coordinator& coordinator, partition::Instan
       POTLUCK_RETURN_IF_ERROR(file.config.status());
       POTLUCK_ASSIGN_OR_RETURN(question.wish.model,
                                partition::MakeModelShape(file.name, *file.config, *file.weights));
-      return Answer(question);
+      return MakePlan(question);
     }();
     plan.ok() ? RespondJson(*exchange, PlanJson(*plan)) : RespondError(*exchange, plan.status());
   };

@@ -2,13 +2,11 @@
 
 #include <utility>
 
+#include "model/generation/context_overflow.h"
+
 namespace potluck::coordinator {
 
 using nlohmann::ordered_json;
-
-std::string Dump(const ordered_json& json) {
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
 
 void RespondJson(HttpExchange& exchange, const ordered_json& json, int status) {
   exchange.Respond(status, kJsonType, Dump(json) + "\n");
@@ -48,7 +46,13 @@ ordered_json ErrorJson(const absl::Status& status) {
   if (code == 400 || code == 409) type = "invalid_request_error";
   if (code == 429) type = "rate_limit_error";
   if (code == 503) type = "unavailable_error";
-  return {{"error", {{"message", std::string(status.message())}, {"type", type}, {"code", code}}}};
+  ordered_json error = {{"message", std::string(status.message())}, {"type", type}, {"code", code}};
+  if (const auto overflow = model::ContextOverflowOf(status)) {
+    error["type"] = "exceed_context_size_error";
+    error["n_prompt_tokens"] = overflow->prompt_tokens;
+    error["n_ctx"] = overflow->context_length;
+  }
+  return {{"error", std::move(error)}};
 }
 
 HttpReply ErrorReply(const absl::Status& status) {

@@ -6,18 +6,17 @@
 
 #include "absl/status/status.h"
 #include "coordinator/api/http/http_server.h"
+#include "coordinator/api/json_text.h"
 
 namespace potluck::coordinator {
 
 inline constexpr char kJsonType[] = "application/json";
 
-// Text that is not UTF-8 is written with U+FFFD in its place.
-std::string Dump(const nlohmann::ordered_json& json);
 void RespondJson(HttpExchange& exchange, const nlohmann::ordered_json& json, int status = 200);
 
 // The HTTP status that stands for an error: 400 for what the client can mend, 404, 429, 503, 500.
 int HttpStatusOf(const absl::Status& status);
-// {"error": {"message", "type", "code"}}
+// {"error": {"message", "type", "code"}}, and the numbers of a prompt that is too long
 nlohmann::ordered_json ErrorJson(const absl::Status& status);
 // With Retry-After where trying again may help.
 HttpReply ErrorReply(const absl::Status& status);

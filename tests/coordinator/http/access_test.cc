@@ -16,7 +16,7 @@ constexpr absl::StatusCode kOk = absl::StatusCode::kOk;
 constexpr absl::StatusCode kNoKey = absl::StatusCode::kUnauthenticated;
 constexpr absl::StatusCode kForbidden = absl::StatusCode::kPermissionDenied;
 
-const AccessRules kKeys{.api_key = "people", .admin_key = "admin"};
+const AccessRules kKeys{.api_keys = {{"guest", "other"}, {"desk", "people"}}, .admin_key = "admin"};
 
 HttpRequest Request(std::string method, std::string path, HttpHeaders headers,
                     bool loopback = true) {
@@ -99,6 +99,58 @@ TEST(AccessTest, APageOfAnotherAddressNeedsAKey) {
     EXPECT_THAT(std::string(CheckAccess({}, request).message()), HasSubstr(origin));
     request.headers.emplace_back("Authorization", "Bearer admin");
     EXPECT_EQ(Asking(kKeys, request), kOk) << origin;
+  }
+}
+
+TEST(AccessTest, APageThatTheOwnerTrustsMayAskButNotCommand) {
+  const AccessRules trusting{.cors_origins = {"https://chat.example"}};
+  const auto ask = [&](const char* method, const char* path, const char* origin) {
+    return Asking(trusting, Request(method, path, {{"Host", "localhost"}, {"Origin", origin}}));
+  };
+  EXPECT_EQ(ask("POST", "/v1/completions", "https://chat.example"), kOk);
+  EXPECT_EQ(ask("POST", "/v1/completions", "http://chat.example"), kForbidden);
+  EXPECT_EQ(ask("POST", "/cluster/unload", "https://chat.example"), kForbidden);
+  EXPECT_EQ(ask("OPTIONS", "/v1/completions", "https://evil.example"), kOk);
+}
+
+TEST(AccessTest, ABrowserIsToldWhichPagesMayRead) {
+  const auto allowed = [](const AccessRules& rules, const char* origin) -> std::string {
+    const HttpHeaders headers =
+        CorsHeaders(rules, Request("GET", "/cluster", {{"Host", "nas:7070"}, {"Origin", origin}}));
+    for (const auto& [name, value] : headers) {
+      if (name == "Access-Control-Allow-Origin") return value;
+    }
+    return "";
+  };
+  for (const char* origin : {"http://nas:7070", "http://localhost:3000", "https://chat.example"})
+    EXPECT_EQ(allowed({.cors_origins = {"https://chat.example"}}, origin), origin);
+  for (const char* origin : {"http://nas:7071", "https://evil.example", "null"}) {
+    EXPECT_EQ(allowed({.cors_origins = {"https://chat.example"}}, origin), "");
+    EXPECT_EQ(allowed({.cors_origins = {"*"}}, origin), origin);
+  }
+  EXPECT_TRUE(CorsHeaders(kKeys, Request("GET", "/cluster", {{"Host", "nas"}})).empty());
+  const HttpReply preflight = PreflightReply(
+      Request("OPTIONS", "/v1/completions", {{"Access-Control-Request-Headers", "x-a, api-key"}}));
+  EXPECT_THAT(preflight.headers,
+              testing::Contains(testing::Pair("Access-Control-Allow-Headers", "x-a, api-key")));
+}
+
+TEST(ApiKeysTest, AreLinesOfANameAndAKey) {
+  const auto keys = ParseApiKeys("# who has which\n\n desk  desk-key-1\r\nphone.2\tphone-key\n");
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  ASSERT_EQ(keys->size(), 2u);
+  EXPECT_EQ((*keys)[0].name, "desk");
+  EXPECT_EQ((*keys)[0].key, "desk-key-1");
+  EXPECT_EQ((*keys)[1].name, "phone.2");
+  EXPECT_TRUE(ParseApiKeys("")->empty());
+}
+
+TEST(ApiKeysTest, SayWhichLineIsWrong) {
+  for (const char* line : {"desk", "desk key with spaces", "de\"sk desk-key-1", "desk short",
+                           "first another-key", "other first-key-1"}) {
+    const auto keys = ParseApiKeys(std::string("first first-key-1\n") + line + "\n");
+    ASSERT_FALSE(keys.ok()) << line;
+    EXPECT_THAT(std::string(keys.status().message()), HasSubstr("line 2")) << line;
   }
 }
 

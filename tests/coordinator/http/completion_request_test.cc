@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace potluck::coordinator {
@@ -14,17 +16,21 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 
+const nlohmann::ordered_json& MessagesOf(const CompletionRequest& request) {
+  return std::get<Conversation>(request.answer.prompts.at(0)).messages;
+}
+
 TEST(CompletionRequest, TakesDefaults) {
   const auto request = ParseCompletionRequest(R"({"prompt": "leeks"})", CompletionKind::kText);
   ASSERT_TRUE(request.ok()) << request.status();
-  EXPECT_EQ(std::get<std::string>(request->prompt), "leeks");
-  EXPECT_EQ(request->model, "");
-  EXPECT_EQ(request->max_tokens, -1);
-  EXPECT_EQ(request->top_logprobs, -1);
+  EXPECT_EQ(std::get<std::string>(request->answer.prompts.at(0)), "leeks");
+  EXPECT_EQ(request->answer.model, "");
+  EXPECT_EQ(request->answer.max_tokens, -1);
+  EXPECT_EQ(request->answer.top_logprobs, -1);
   EXPECT_FALSE(request->stream);
-  EXPECT_FALSE(request->ignore_eos);
-  EXPECT_FALSE(request->sampling.temperature.has_value());
-  EXPECT_FALSE(request->sampling.seed.has_value());
+  EXPECT_FALSE(request->answer.ignore_eos);
+  EXPECT_FALSE(request->answer.sampling.temperature.has_value());
+  EXPECT_FALSE(request->answer.sampling.seed.has_value());
 }
 
 TEST(CompletionRequest, ReadsEveryField) {
@@ -33,26 +39,32 @@ TEST(CompletionRequest, ReadsEveryField) {
           "repeat_penalty": 1.1, "presence_penalty": -2, "frequency_penalty": 2, "top_k": 40,
           "seed": 18446744073709551615, "logit_bias": {"7": -100}, "stop": ["a", "b"],
           "logprobs": 5, "max_tokens": 0, "stream": true, "ignore_eos": true,
-          "stream_options": {"include_usage": true}, "user": "who", "n": null})",
+          "stream_options": {"include_usage": true}, "user": "who", "n": null,
+          "return_progress": true, "timings_per_token": true, "best_of": 1, "echo": false})",
       CompletionKind::kText);
   ASSERT_TRUE(request.ok()) << request.status();
-  EXPECT_EQ(request->model, "demo");
-  EXPECT_THAT(std::get<std::vector<model::TokenId>>(request->prompt), ElementsAre(1, 2, 3));
-  EXPECT_EQ(request->sampling.temperature, 0.5f);
-  EXPECT_EQ(request->sampling.top_p, 1.0f);
-  EXPECT_EQ(request->sampling.min_p, 0.0f);
-  EXPECT_EQ(request->sampling.repeat_penalty, 1.1f);
-  EXPECT_EQ(request->sampling.presence_penalty, -2.0f);
-  EXPECT_EQ(request->sampling.frequency_penalty, 2.0f);
-  EXPECT_EQ(request->sampling.top_k, 40);
-  EXPECT_EQ(request->sampling.seed, 18446744073709551615u);
-  EXPECT_THAT(request->sampling.logit_bias, ElementsAre(Pair(7, -100.0f)));
-  EXPECT_THAT(request->stop, ElementsAre("a", "b"));
-  EXPECT_EQ(request->top_logprobs, 5);
-  EXPECT_EQ(request->max_tokens, 0);
+  EXPECT_EQ(request->answer.model, "demo");
+  EXPECT_THAT(std::get<std::vector<model::TokenId>>(request->answer.prompts.at(0)),
+              ElementsAre(1, 2, 3));
+  EXPECT_EQ(request->answer.sampling.temperature, 0.5f);
+  EXPECT_EQ(request->answer.sampling.top_p, 1.0f);
+  EXPECT_EQ(request->answer.sampling.min_p, 0.0f);
+  EXPECT_EQ(request->answer.sampling.repeat_penalty, 1.1f);
+  EXPECT_EQ(request->answer.sampling.presence_penalty, -2.0f);
+  EXPECT_EQ(request->answer.sampling.frequency_penalty, 2.0f);
+  EXPECT_EQ(request->answer.sampling.top_k, 40);
+  EXPECT_EQ(request->answer.sampling.seed, 18446744073709551615u);
+  EXPECT_THAT(request->answer.sampling.logit_bias, ElementsAre(Pair(7, -100.0f)));
+  EXPECT_THAT(request->answer.stop, ElementsAre("a", "b"));
+  EXPECT_EQ(request->answer.top_logprobs, 5);
+  EXPECT_EQ(request->answer.max_tokens, 0);
   EXPECT_TRUE(request->stream);
   EXPECT_TRUE(request->include_usage);
-  EXPECT_TRUE(request->ignore_eos);
+  EXPECT_TRUE(request->return_progress);
+  EXPECT_TRUE(request->timings_per_token);
+  EXPECT_TRUE(request->answer.tell_progress);
+  EXPECT_EQ(request->answer.choices, 1);
+  EXPECT_TRUE(request->answer.ignore_eos);
 }
 
 TEST(CompletionRequest, ReadsChats) {
@@ -61,11 +73,53 @@ TEST(CompletionRequest, ReadsChats) {
           "max_completion_tokens": 7, "max_tokens": 9, "stop": "x"})",
       CompletionKind::kChat);
   ASSERT_TRUE(request.ok()) << request.status();
-  EXPECT_EQ(std::get<nlohmann::ordered_json>(request->prompt).dump(),
-            R"([{"role":"user","content":"hi"}])");
-  EXPECT_EQ(request->top_logprobs, 2);
-  EXPECT_EQ(request->max_tokens, 7);
-  EXPECT_THAT(request->stop, ElementsAre("x"));
+  EXPECT_EQ(MessagesOf(*request).dump(), R"([{"role":"user","content":"hi"}])");
+  EXPECT_EQ(request->answer.top_logprobs, 2);
+  EXPECT_EQ(request->answer.max_tokens, 7);
+  EXPECT_THAT(request->answer.stop, ElementsAre("x"));
+}
+
+TEST(CompletionRequest, ReadsWhatTemplatesKnow) {
+  const auto request = ParseCompletionRequest(
+      R"({"messages": [
+            {"role": "developer", "content": [{"type": "text", "text": "be"},
+                                              {"type": "text", "text": "brief"}]},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": "c1"}]},
+            {"role": "tool", "tool_call_id": "c1", "name": "oven", "content": "hot"}],
+          "chat_template_kwargs": {"enable_thinking": false}, "reasoning_effort": "low",
+          "reasoning_format": "none"})",
+      CompletionKind::kChat);
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(MessagesOf(*request).dump(),
+            R"([{"role":"system","content":"be\nbrief"},)"
+            R"({"role":"assistant","content":null,"tool_calls":[{"id":"c1"}]},)"
+            R"({"role":"tool","content":"hot","name":"oven","tool_call_id":"c1"}])");
+  EXPECT_EQ(std::get<Conversation>(request->answer.prompts.at(0)).extra.dump(),
+            R"({"reasoning_effort":"low","enable_thinking":false})");
+  EXPECT_FALSE(request->answer.split_reasoning);
+}
+
+TEST(CompletionRequest, TakesSeveralPrompts) {
+  const auto request =
+      ParseCompletionRequest(R"({"prompt": ["a", [1, 2], "b"], "n": 2})", CompletionKind::kText);
+  ASSERT_TRUE(request.ok()) << request.status();
+  ASSERT_EQ(request->answer.prompts.size(), 3u);
+  EXPECT_EQ(std::get<std::string>(request->answer.prompts[0]), "a");
+  EXPECT_THAT(std::get<std::vector<model::TokenId>>(request->answer.prompts[1]), ElementsAre(1, 2));
+  EXPECT_EQ(std::get<std::string>(request->answer.prompts[2]), "b");
+  EXPECT_EQ(request->answer.choices, 2);
+}
+
+TEST(CompletionRequest, TakesTheStrongestLimit) {
+  for (const auto& [fields, limit] : std::vector<std::pair<std::string, int64_t>>{
+           {R"("max_tokens": 9)", 9},
+           {R"("max_tokens": 9, "max_completion_tokens": 7)", 7},
+           {R"("n_predict": 5, "max_tokens": 9, "max_completion_tokens": 7)", 5}}) {
+    const auto request =
+        ParseCompletionRequest(R"({"prompt": "a", )" + fields + "}", CompletionKind::kText);
+    ASSERT_TRUE(request.ok()) << request.status();
+    EXPECT_EQ(request->answer.max_tokens, limit) << fields;
+  }
 }
 
 TEST(CompletionRequest, NamesTheBadField) {
@@ -75,7 +129,8 @@ TEST(CompletionRequest, NamesTheBadField) {
            {R"({"prompt": "a", "prompt": "b"})", "the body"},
            {"{}", "prompt must be"},
            {R"({"prompt": 7})", "prompt must be"},
-           {R"({"prompt": ["a"]})", "prompt must be"},
+           {R"({"prompt": ["a", 7]})", "prompt must be"},
+           {R"({"prompt": ["a", ["b"]]})", "prompt must be"},
            {R"({"prompt": [-1]})", "prompt must be"},
            {R"({"prompt": [2147483648]})", "prompt must be"},
            {R"({"prompt": "a", "model": 1})", "model must be"},
@@ -92,6 +147,12 @@ TEST(CompletionRequest, NamesTheBadField) {
            {R"({"prompt": "a", "logit_bias": {"1": 101}})", "logit_bias must be"},
            {R"({"prompt": "a", "logprobs": 21})", "logprobs must be"},
            {R"({"prompt": "a", "stream": 1})", "stream must be"},
+           {R"({"prompt": "a", "n": 17})", "n must be"},
+           {R"({"prompt": "a", "n": 0})", "n must be"},
+           {R"({"prompt": "a", "best_of": 2})", "best_of must be"},
+           {R"({"prompt": "a", "echo": true})", "echo must be"},
+           {R"({"prompt": "a", "suffix": "b"})", "suffix must be"},
+           {R"({"prompt": "a", "return_progress": "b"})", "return_progress must be"},
        }) {
     const auto request = ParseCompletionRequest(body, CompletionKind::kText);
     ASSERT_FALSE(request.ok()) << body;
@@ -102,7 +163,14 @@ TEST(CompletionRequest, NamesTheBadField) {
            {R"({"prompt": "a"})", "messages must be"},
            {R"({"messages": []})", "messages must be"},
            {R"({"messages": [{"role": "user"}]})", "messages must be"},
-           {R"({"messages": [{"role": "user", "content": 7}]})", "messages must be"},
+           {R"({"messages": [{"role": "user", "content": 7}]})", "content must be"},
+           {R"({"messages": [{"role": "user", "content": null}]})", "messages must be"},
+           {R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})",
+            "content must be"},
+           {R"({"messages": [{"role": "user", "content": "a"}], "chat_template_kwargs": 1})",
+            "chat_template_kwargs must be"},
+           {R"({"messages": [{"role": "user", "content": "a"}], "reasoning_format": "x"})",
+            "reasoning_format must be"},
            {R"({"messages": [{"role": "user", "content": "a"}], "top_logprobs": 3})",
             "logprobs must be"},
        }) {

@@ -56,19 +56,20 @@ class NoWeights final : public wire::LinkAcceptor, public wire::LinkHandler {
   void OnClosed(absl::Status) override {}
 };
 
+AccessRules RulesOf(const std::string& api_key, const std::string& admin_key) {
+  AccessRules rules{.admin_key = admin_key};
+  if (!api_key.empty()) rules.api_keys = {{.name = "people", .key = api_key}};
+  return rules;
+}
+
 class HttpApiTest : public testing::Test {
  protected:
   void Start(const std::string& api_key, const std::string& admin_key) {
     api_ = std::make_unique<HttpApi>(
         HttpApiOptions{
-            .access = {.api_key = api_key, .admin_key = admin_key},
-            .unix_time = [this] { return unix_time_; },
-            .local_time = [] { return absl::CivilSecond(2025, 1, 1); },
-            .random = [] { return uint64_t{4}; },
-            .find_model = [](const std::string& name) { return name; },
-            .join_line = [](bool replace) { return replace ? "nas:7071/new" : "nas:7071/old"; },
-            .opened = {}},
-        coordinator_, library_, *logic_, HttpApi::Elsewhere{*thinking_, *reading_});
+            .access = RulesOf(api_key, admin_key),
+            .join_line = [](bool replace) { return replace ? "nas:7071/new" : "nas:7071/old"; }},
+        coordinator_, models_, inference_, *logic_, *thinking_);
   }
   std::shared_ptr<Reply> Ask(const std::string& method, const std::string& path,
                              const std::string& body = "", const std::string& key = "",
@@ -93,11 +94,12 @@ class HttpApiTest : public testing::Test {
     time_.RunFor(absl::Seconds(1));
     return reply->status;
   }
-  void LoadDemo() {
+  void LoadDemo(std::vector<std::string> aliases = {}) {
     std::optional<absl::Status> loaded;
-    api_->Load(
-        {.model = std::string(POTLUCK_SOURCE_DIR) + "/deploy/demo/potluck-demo-1m-q8_0.gguf"}, {},
-        [&](const absl::Status& status) { loaded = status; });
+    models_.Load(
+        {.model = std::string(POTLUCK_SOURCE_DIR) + "/deploy/demo/potluck-demo-1m-q8_0.gguf",
+         .aliases = std::move(aliases)},
+        {}, [&](const absl::Status& status) { loaded = status; });
     ASSERT_TRUE(time_.RunUntil([&] { return loaded.has_value(); }, absl::Seconds(1)));
     ASSERT_TRUE(loaded->ok()) << *loaded;
   }
@@ -111,8 +113,20 @@ class HttpApiTest : public testing::Test {
   const model::ManifestCache manifests_{testing::TempDir() + "/http_api_test_manifests"};
   model::LocalFiles local_;
   ModelLibrary library_{manifests_, local_, *files_, *logic_};
-  std::unique_ptr<HttpApi> api_;
   int64_t unix_time_ = 1000;
+  ServedModels models_{{.unix_time = [this] { return unix_time_; },
+                        .find_model = [](const std::string& name) { return name; },
+                        .opened = {}},
+                       coordinator_,
+                       library_};
+  Inference inference_{{.unix_time = [this] { return unix_time_; },
+                        .local_time = [] { return absl::CivilSecond(2025, 1, 1); },
+                        .random = [] { return uint64_t{4}; }},
+                       coordinator_,
+                       models_,
+                       *logic_,
+                       *reading_};
+  std::unique_ptr<HttpApi> api_;
 };
 
 TEST_F(HttpApiTest, KeysOpenWhatTheyAreFor) {
@@ -145,7 +159,7 @@ TEST_F(HttpApiTest, AModelWasCreatedWhenItWasLoaded) {
 TEST_F(HttpApiTest, AModelIsUnloadedByNamePathOrId) {
   Start("", "");
   for (int i = 0; i < 3; ++i) LoadDemo();
-  ASSERT_EQ(api_->loaded().size(), 3u);
+  ASSERT_EQ(models_.loaded().size(), 3u);
   const auto ids = [&] {
     std::vector<int> left;
     for (const Instance* instance : coordinator_.instances())
@@ -156,7 +170,7 @@ TEST_F(HttpApiTest, AModelIsUnloadedByNamePathOrId) {
   EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": "2"})")->status, 200);
   EXPECT_THAT(ids(), testing::ElementsAre(1, 3));
   EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": "2"})")->status, 404);
-  const std::string path = api_->loaded().front().request.model;
+  const std::string path = models_.loaded().front().request.model;
   const auto unload = [&](const std::string& name) {
     return Ask("POST", "/cluster/unload", R"({"model": ")" + name + "\"}");
   };
@@ -168,7 +182,7 @@ TEST_F(HttpApiTest, AModelIsUnloadedByNamePathOrId) {
   EXPECT_THAT(ids(), testing::IsEmpty());
   LoadDemo();
   EXPECT_EQ(unload("potluck-demo-1m-q8_0")->status, 200);
-  EXPECT_TRUE(api_->loaded().empty());
+  EXPECT_TRUE(models_.loaded().empty());
 }
 
 TEST_F(HttpApiTest, TheJoinCodeIsToldAndReplaced) {
@@ -183,7 +197,7 @@ TEST_F(HttpApiTest, OneThatIsBeingStoppedTakesNothingNew) {
   Start("", "");
   LoadDemo();
   int ended = 0;
-  EXPECT_EQ(api_->StopTaking([&] { ++ended; }), 0u);
+  EXPECT_EQ(inference_.StopTaking([&] { ++ended; }), 0u);
   EXPECT_EQ(ended, 1);
   for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{
            {"POST", "/v1/completions"}, {"POST", "/v1/chat/completions"}, {"GET", "/health"}}) {
@@ -244,7 +258,7 @@ TEST_F(HttpApiTest, WhatIsWrongIsToldInItsOrder) {
   for (const auto& [fields, status, says] : std::vector<std::tuple<std::string, int, std::string>>{
            {R"("model": "other", "temperature": "hot", "prompt": ")" + endless, 400, "temperature"},
            {R"("model": "other", "prompt": ")" + endless, 404, "no model"},
-           {R"("prompt": ")" + endless, 400, "at least"},
+           {R"("prompt": ")" + endless, 400, R"("type":"exceed_context_size_error")"},
            {R"("prompt": "hi)", 503, ""}}) {
     const auto reply = Ask("POST", "/v1/completions", "{" + fields + "\"}");
     time_.RunFor(absl::Seconds(1));
@@ -255,17 +269,70 @@ TEST_F(HttpApiTest, WhatIsWrongIsToldInItsOrder) {
                         R"({"messages": [{"role": "user", "content": ")" + endless + R"("}]})");
   time_.RunFor(absl::Seconds(1));
   EXPECT_EQ(chat->status, 400);
-  EXPECT_THAT(chat->body, HasSubstr("at least"));
+  EXPECT_THAT(chat->body, HasSubstr("exceeds the available context size (1024 tokens)"));
 }
 
 TEST_F(HttpApiTest, WhatIsStillBeingReadIsRefusedByOneThatIsBeingStopped) {
   Start("", "");
   LoadDemo();
   const auto reply = Ask("POST", "/v1/completions", R"({"prompt": "hi"})");
-  EXPECT_EQ(api_->StopTaking([] {}), 0u);
+  EXPECT_EQ(inference_.StopTaking([] {}), 0u);
   time_.RunFor(absl::Seconds(1));
   EXPECT_EQ(reply->status, 503);
   EXPECT_THAT(reply->body, HasSubstr("being stopped"));
+}
+
+TEST_F(HttpApiTest, TextsAreTurnedIntoTokensAndBack) {
+  Start("", "");
+  LoadDemo();
+  const auto ask = [&](const char* path, const std::string& body) {
+    const auto reply = Ask("POST", path, body);
+    time_.RunFor(absl::Seconds(1));
+    EXPECT_EQ(reply->status, 200) << reply->body;
+    return nlohmann::json::parse(reply->body);
+  };
+  const auto tokens = ask("/tokenize", R"({"content": "Bring \u00e4 soup"})")["tokens"];
+  ASSERT_GT(tokens.size(), 1u);
+  EXPECT_EQ(ask("/detokenize", nlohmann::json{{"tokens", tokens}}.dump())["content"],
+            "Bring \u00e4 soup");
+  const auto pieces =
+      ask("/tokenize", R"({"content": "Bring \u00e4 soup", "with_pieces": true})")["tokens"];
+  ASSERT_EQ(pieces.size(), tokens.size());
+  EXPECT_EQ(pieces[0]["id"], tokens[0]);
+  const std::string prompt =
+      ask("/apply-template", R"({"messages": [{"role": "user", "content": "hi"}]})")["prompt"];
+  EXPECT_THAT(prompt, HasSubstr("hi"));
+  EXPECT_GT(prompt.size(), 2u);
+  for (const auto& [path, body] :
+       std::vector<std::pair<std::string, std::string>>{{"/tokenize", "{}"},
+                                                        {"/detokenize", R"({"tokens": [-1]})"},
+                                                        {"/apply-template", "{}"}}) {
+    const auto reply = Ask("POST", path, body);
+    time_.RunFor(absl::Seconds(1));
+    EXPECT_EQ(reply->status, 400) << path;
+  }
+  const auto other = Ask("POST", "/tokenize", R"({"content": "a", "model": "other"})");
+  time_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(other->status, 404);
+}
+
+TEST_F(HttpApiTest, AModelIsKnownByItsAliasesToo) {
+  Start("", "");
+  LoadDemo({"soup", "gpt-4o"});
+  const auto models = nlohmann::json::parse(Ask("GET", "/v1/models")->body);
+  ASSERT_EQ(models["data"].size(), 1u);
+  EXPECT_EQ(models["data"][0]["id"], "soup");
+  for (const char* name : {"soup", "gpt-4o", "potluck-demo-1m-q8_0"})
+    EXPECT_TRUE(models_.Named(name).ok()) << name;
+  EXPECT_EQ(models_.Named("gpt-4").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Ask("POST", "/cluster/unload", R"({"model": "gpt-4o"})")->status, 200);
+}
+
+TEST_F(HttpApiTest, BrowsersMayAskWhatTheyMayAsk) {
+  Start("people", "admin");
+  const auto reply = Ask("OPTIONS", "/v1/chat/completions", "", "", /*loopback=*/false);
+  EXPECT_EQ(reply->status, 200);
+  EXPECT_THAT(reply->headers, testing::Contains(testing::Key("Access-Control-Allow-Methods")));
 }
 
 TEST_F(HttpApiTest, WhatNobodyWaitsForIsNotRead) {

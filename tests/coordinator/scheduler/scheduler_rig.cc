@@ -30,6 +30,7 @@ std::vector<model::TokenId> SchedulerRig::Prompt(int64_t length, int seed,
 
 model::SequenceId SchedulerRig::Submit(std::vector<model::TokenId> prompt, int64_t max_tokens) {
   SequenceRequest request{.prompt = std::move(prompt), .max_tokens = max_tokens, .end_tokens = {}};
+  request.tell_progress = true;
   request.sampling.seed = ++last_seed_;
   absl::StatusOr<model::SequenceId> id = scheduler_.Submit(request);
   if (!id.ok()) {
@@ -103,6 +104,9 @@ void SchedulerRig::TakeEvents() {
     Outcome& outcome = outcomes_[event.sequence];
     EXPECT_FALSE(outcome.finished || !outcome.failed.ok()) << "an event after the end";
     switch (event.kind) {
+      case SchedulerEvent::Kind::kProgress:
+        outcome.progress.push_back(event.computed_tokens);
+        break;
       case SchedulerEvent::Kind::kToken:
         outcome.tokens.push_back(event.token);
         break;

@@ -12,6 +12,7 @@ namespace potluck::coordinator {
 
 // What has become of a request.
 struct Outcome {
+  std::vector<int32_t> progress;  // of the prompt, in the order in which it was told
   std::vector<model::TokenId> tokens;
   bool finished = false;
   model::FinishReason reason = model::FinishReason::kCancelled;

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
+#include <tuple>
 
 #include "tests/coordinator/scheduler/scheduler_rig.h"
 
@@ -39,6 +41,25 @@ TEST(StepComposerTest, IsReadyOnceARealTokenHasPassedThroughEveryStage) {
   rig.RunAll();
   rig.ExpectDone(id);
   rig.ExpectNothingHeldButKept();
+}
+
+TEST(StepComposerTest, APromptsProgressIsToldUntilItsFirstToken) {
+  Rig rig(Rig::Model(), Rig::Shape(2));
+  const std::vector<model::TokenId> begin = Rig::Prompt(320, 1);
+  const model::SequenceId first = rig.Submit(begin, 20);
+  rig.RunAll();
+  const model::SequenceId second = rig.Submit(Rig::Prompt(2000, 2, begin), 20);
+  rig.RunAll();
+  for (const auto& [id, cached, length] :
+       {std::tuple(first, 0, 320), std::tuple(second, 320, 2320)}) {
+    const std::vector<int32_t>& progress = rig.outcome(id).progress;
+    ASSERT_GE(progress.size(), 2u);
+    EXPECT_EQ(progress.front(), cached);
+    EXPECT_EQ(progress.back(), length);
+    EXPECT_TRUE(std::ranges::is_sorted(progress, std::less_equal<>())) << "it never goes back";
+    EXPECT_EQ(rig.outcome(id).cached_tokens, cached);
+  }
+  EXPECT_GT(rig.outcome(second).progress.size(), 3u);
 }
 
 TEST(StepComposerTest, AtMostOneStepMoreThanStagesIsInFlight) {

@@ -24,9 +24,11 @@ class GeneratorTest : public testing::Test {
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
     generator_.emplace(model_->stage(), model_->tokenizer(), clock_);
-    request_.prompt = *model_->text().EncodeChat(
-        {{{"role", "user"}, {"content", "What can I bring to a pot-luck?"}}},
-        absl::CivilSecond(2026, 1, 2));
+    auto prompt = model_->text().EncodeChat(
+        {.messages = {{{"role", "user"}, {"content", "What can I bring to a pot-luck?"}}},
+         .now = absl::CivilSecond(2026, 1, 2)});
+    ASSERT_TRUE(prompt.ok()) << prompt.status();
+    request_.prompt = std::move(prompt->ids);
     request_.sampling.temperature = 0;
     request_.max_tokens = 60;
   }

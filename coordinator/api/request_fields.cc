@@ -1,4 +1,4 @@
-#include "coordinator/api/http/request_fields.h"
+#include "coordinator/api/request_fields.h"
 
 #include <optional>
 #include <utility>
@@ -26,6 +26,26 @@ absl::Status ReadText(const model::Json& body, const char* field, std::string& v
   std::optional<std::string> got = model::StringValue(json);
   if (!got.has_value()) return BadField(field, "a string");
   value = *std::move(got);
+  return absl::OkStatus();
+}
+
+absl::Status ReadTexts(const model::Json& body, const char* field, size_t most,
+                       std::vector<std::string>& values) {
+  const model::Json* json = model::FindKey(body, field);
+  if (json == nullptr) return absl::OkStatus();
+  const absl::Status bad =
+      BadField(field, absl::StrCat("a string, or an array of at most ", most, " strings"));
+  values.clear();
+  if (auto text = model::StringValue(json)) {
+    values.push_back(*std::move(text));
+    return absl::OkStatus();
+  }
+  if (!json->is_array() || json->size() > most) return bad;
+  for (const model::Json& entry : *json) {
+    auto text = model::StringValue(&entry);
+    if (!text.has_value()) return bad;
+    values.push_back(*std::move(text));
+  }
   return absl::OkStatus();
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,9 @@ namespace potluck::coordinator {
 absl::Status BadField(std::string_view field, std::string_view what);
 absl::Status ReadBool(const model::Json& body, const char* field, bool& value);
 absl::Status ReadText(const model::Json& body, const char* field, std::string& value);
+// One string, or an array of at most `most`.
+absl::Status ReadTexts(const model::Json& body, const char* field, size_t most,
+                       std::vector<std::string>& values);
 
 // `value`: any integer that holds both bounds, or a std::optional of one.
 template <typename T>

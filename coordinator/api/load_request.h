@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/dtype.h"
@@ -19,10 +20,11 @@ struct LoadRequest {
   bool spread = false;
   std::string layers;  // "desk=0-11,pi4=12-21"
   int copies = 2;
+  std::vector<std::string> aliases;  // other names that people may ask for it by
 };
 
-// {"model", "ctx", "parallel", "kv_type", "spread", "layers", "copies"}: InvalidArgument, naming
-// the field and what it may be.
+// {"model", "ctx", "parallel", "kv_type", "spread", "layers", "copies", "alias"}: InvalidArgument,
+// naming the field and what it may be.
 absl::StatusOr<LoadRequest> ParseLoadRequest(std::string_view body);
 std::string ToJson(const LoadRequest& request);
 

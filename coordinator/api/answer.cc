@@ -1,0 +1,192 @@
+#include "coordinator/api/answer.h"
+
+#include <utility>
+
+#include "common/log.h"
+#include "common/text.h"
+
+namespace potluck::coordinator {
+
+class Answer::Choice final : public RequestEvents {
+ public:
+  Choice(Answer& answer, int index, bool reasons)
+      : answer_(answer),
+        index_(index),
+        text_(answer.model_->text.tokenizer(), answer.asked_.stop),
+        reasoning_(reasons) {}
+  ~Choice() override { Cancel(); }
+
+  absl::Status Submit(model::InstanceId instance, SequenceRequest request) {
+    auto id = answer_.coordinator_.Submit(instance, std::move(request), *this);
+    if (id.ok()) id_ = *id;
+    return id.status();
+  }
+  void Cancel() {
+    if (id_.has_value() && !ended_) answer_.coordinator_.Cancel(*id_);
+    ended_ = true;
+  }
+  void SetReaderPaused(bool paused) {
+    if (id_.has_value() && !ended_) answer_.coordinator_.SetReaderPaused(*id_, paused);
+  }
+
+  void OnProgress(const SchedulerEvent& progress) override {
+    answer_.reader_->OnProgress({.prompt_tokens = progress.prompt_tokens,
+                                 .cached_tokens = progress.cached_tokens,
+                                 .computed_tokens = progress.computed_tokens,
+                                 .time = answer_.now() - answer_.started_at_});
+  }
+
+  void OnToken(model::TokenId token, const std::vector<model::TokenLogprob>& logprobs) override {
+    if (ended_ || text_.stopped()) return;
+    ++generated_tokens;
+    answer_.last_token_at_ = answer_.now();
+    if (!answer_.first_token_at_) answer_.first_token_at_ = answer_.last_token_at_;
+    if (answer_.asked_.top_logprobs >= 0) unsent_.push_back({token, logprobs});
+    Tell(Split(text_.Feed(token)));
+    if (text_.stopped() && !ended_) answer_.coordinator_.Stop(*id_);
+  }
+
+  void OnFinished(const SchedulerEvent& end) override {
+    cached_tokens = end.cached_tokens;
+    if (end.admitted_at.has_value() &&
+        (!answer_.admitted_at_ || *end.admitted_at < *answer_.admitted_at_))
+      answer_.admitted_at_ = end.admitted_at;
+    Finish(text_.stopped() ? model::FinishReason::kStop : end.reason);
+  }
+
+  void OnFailed(const absl::Status& why) override {
+    if (text_.stopped()) return Finish(model::FinishReason::kStop);  // nothing was still to come
+    ended_ = true;
+    answer_.Fail(why);
+  }
+
+  int index() const { return index_; }
+
+  int64_t generated_tokens = 0, cached_tokens = 0;
+
+ private:
+  model::ReasoningText::Piece Split(std::string text) {
+    if (!answer_.asked_.split_reasoning) return {.reasoning = {}, .text = std::move(text)};
+    return reasoning_.Feed(text);
+  }
+
+  void Tell(model::ReasoningText::Piece piece) {
+    if (piece.empty()) return;
+    answer_.reader_->OnPiece(index_, {.reasoning = std::move(piece.reasoning),
+                                      .text = std::move(piece.text),
+                                      .tokens = std::exchange(unsent_, {})});
+  }
+
+  void Finish(model::FinishReason reason) {
+    if (ended_) return;
+    model::ReasoningText::Piece rest = Split(text_.Finish());
+    if (answer_.asked_.split_reasoning) {
+      model::ReasoningText::Piece held = reasoning_.Flush();
+      rest.reasoning += held.reasoning;
+      rest.text += held.text;
+    }
+    // Of tokens that end without text there may still be logprobs.
+    if (!rest.empty() || !unsent_.empty()) {
+      answer_.reader_->OnPiece(index_, {.reasoning = std::move(rest.reasoning),
+                                        .text = std::move(rest.text),
+                                        .tokens = std::exchange(unsent_, {})});
+    }
+    ended_ = true;
+    answer_.OnChoiceEnd(*this, reason);
+  }
+
+  Answer& answer_;
+  const int index_;
+  std::optional<Coordinator::RequestId> id_;
+  model::AnswerText text_;
+  model::ReasoningText reasoning_;
+  std::vector<ChosenToken> unsent_;  // that no piece has told
+  bool ended_ = false;
+};
+
+Answer::Answer(Head head, AnswerRequest asked, std::shared_ptr<const ServedModel> model,
+               std::shared_ptr<AnswerReader> reader, Coordinator& coordinator, Executor& executor,
+               std::function<void()> ended)
+    : head_(std::move(head)),
+      asked_(std::move(asked)),
+      model_(std::move(model)),
+      reader_(std::move(reader)),
+      coordinator_(coordinator),
+      executor_(executor),
+      ended_(std::move(ended)),
+      started_at_(now()) {}
+
+Answer::~Answer() = default;
+
+void Answer::Start(model::InstanceId instance, std::vector<model::ChatPrompt> prompts,
+                   const SequenceRequest& request) {
+  absl::Status status;
+  for (model::ChatPrompt& prompt : prompts) {
+    prompt_tokens_ += static_cast<int64_t>(prompt.ids.size());
+    for (int32_t n = 0; status.ok() && n < asked_.choices; ++n) {
+      choices_.push_back(std::make_unique<Choice>(*this, static_cast<int>(choices_.size()),
+                                                  prompt.opens_reasoning));
+      SequenceRequest sequence = request;
+      sequence.prompt = prompt.ids;
+      sequence.choice = n;
+      status = choices_.back()->Submit(instance, std::move(sequence));
+    }
+  }
+  if (!status.ok()) return Fail(status);
+  reader_->OnBegin(*this);
+}
+
+void Answer::OnChoiceEnd(Choice& choice, model::FinishReason reason) {
+  reader_->OnChoiceEnd(choice.index(), reason);
+  if (++num_ended_ < choices_.size() || over_) return;
+  reader_->OnEnd();
+  End(ToString(reason));
+}
+
+void Answer::Cancel() {
+  if (!over_) End("the client is gone");
+}
+
+void Answer::GiveUp(const absl::Status& why) {
+  if (!over_) Fail(why);
+}
+
+void Answer::Fail(const absl::Status& why) {
+  if (over_) return;
+  reader_->OnFailed(why);
+  End(ToStd(why.ToString()));
+}
+
+void Answer::SetReaderPaused(bool paused) {
+  for (const auto& choice : choices_) choice->SetReaderPaused(paused);
+}
+
+void Answer::End(std::string_view how) {
+  over_ = true;
+  for (const auto& choice : choices_) choice->Cancel();
+  Log(LogLevel::kInfo, "request ended",
+      {{"request", head_.id},
+       {"model", model_->name},
+       {"how", how},
+       {"generated_tokens", usage().generated_tokens}});
+  ended_();
+}
+
+AnswerUsage Answer::usage() const {
+  AnswerUsage usage;
+  usage.prompt_tokens = prompt_tokens_;
+  for (const auto& choice : choices_) {
+    usage.generated_tokens += choice->generated_tokens;
+    // The other choices of a prompt share what the first has computed.
+    if (choice->index() % asked_.choices == 0) usage.cached_tokens += choice->cached_tokens;
+  }
+  const absl::Duration admitted = admitted_at_.value_or(started_at_);
+  usage.queue_time = admitted - started_at_;
+  if (first_token_at_.has_value()) {
+    usage.prompt_time = *first_token_at_ - admitted;
+    usage.generation_time = last_token_at_ - *first_token_at_;
+  }
+  return usage;
+}
+
+}  // namespace potluck::coordinator

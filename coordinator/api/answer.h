@@ -1,0 +1,124 @@
+// One request for answers on its way: from the coordinator's tokens to text, of one choice or of
+// several at once.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/executor.h"
+#include "coordinator/api/answer_request.h"
+#include "coordinator/api/served_models.h"
+#include "coordinator/coordinator.h"
+#include "model/generation/answer_text.h"
+#include "model/generation/reasoning_text.h"
+
+namespace potluck::coordinator {
+
+struct ChosenToken {
+  model::TokenId id = 0;
+  std::vector<model::TokenLogprob> logprobs;  // its own first, then the likeliest
+};
+
+// New text of one choice; any part may be empty.
+struct AnswerPiece {
+  std::string reasoning, text;
+  std::vector<ChosenToken> tokens;  // since the last piece, where their logprobs were asked for
+};
+
+// Of all choices together, as far as they have come.
+struct AnswerUsage {
+  int64_t prompt_tokens = 0;  // each prompt once
+  int64_t cached_tokens = 0;  // of them, that needed no computing
+  int64_t generated_tokens = 0;
+  absl::Duration queue_time, prompt_time, generation_time;
+};
+
+// How far a prompt is.
+struct PromptProgress {
+  int64_t prompt_tokens = 0, cached_tokens = 0, computed_tokens = 0;
+  absl::Duration time;  // since the request came
+};
+
+class Answer;
+
+// Who reads it. Calls are tasks of the executor but for `gone`.
+class AnswerReader {
+ public:
+  virtual ~AnswerReader() = default;
+  // Nobody waits for it any more. Thread-safe.
+  virtual bool gone() const = 0;
+  // It has been taken; the rest follows. The answer lives until OnEnd, OnFailed or Cancel.
+  virtual void OnBegin(Answer& answer) = 0;
+  virtual void OnProgress(const PromptProgress& progress) = 0;
+  virtual void OnPiece(int choice, AnswerPiece piece) = 0;
+  virtual void OnChoiceEnd(int choice, model::FinishReason reason) = 0;
+  // All choices have ended.
+  virtual void OnEnd() = 0;
+  // Perhaps before it has begun.
+  virtual void OnFailed(const absl::Status& why) = 0;
+};
+
+// Single-threaded: lives on the executor. Begun by Start; after `ended` has been called it may be
+// destroyed.
+class Answer {
+ public:
+  struct Head {
+    std::string id;          // "chatcmpl-..."
+    std::string model_name;  // as it was asked for
+    int64_t created = 0;     // Unix time
+  };
+  Answer(Head head, AnswerRequest asked, std::shared_ptr<const ServedModel> model,
+         std::shared_ptr<AnswerReader> reader, Coordinator& coordinator, Executor& executor,
+         std::function<void()> ended);
+  ~Answer();
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+
+  // Submits a sequence for every choice: prompt by prompt, the choices of each side by side.
+  // `request` lacks its prompt.
+  void Start(model::InstanceId instance, std::vector<model::ChatPrompt> prompts,
+             const SequenceRequest& request);
+  // Nobody wants it any more: nothing more is told.
+  void Cancel();
+  // Ends it with an error, if it has not ended.
+  void GiveUp(const absl::Status& why);
+  // One that is paused generates nothing.
+  void SetReaderPaused(bool paused);
+
+  const Head& head() const { return head_; }
+  const ServedModel& model() const { return *model_; }
+  const AnswerRequest& asked() const { return asked_; }
+  AnswerUsage usage() const;
+
+ private:
+  class Choice;
+
+  void OnChoiceEnd(Choice& choice, model::FinishReason reason);
+  void Fail(const absl::Status& why);
+  void End(std::string_view how);
+  absl::Duration now() const { return executor_.clock().SinceStart(); }
+
+  const Head head_;
+  const AnswerRequest asked_;
+  const std::shared_ptr<const ServedModel> model_;
+  const std::shared_ptr<AnswerReader> reader_;
+  Coordinator& coordinator_;
+  Executor& executor_;
+  const std::function<void()> ended_;
+  std::vector<std::unique_ptr<Choice>> choices_;
+  int64_t prompt_tokens_ = 0;
+  absl::Duration started_at_;
+  std::optional<absl::Duration> admitted_at_, first_token_at_;
+  absl::Duration last_token_at_;
+  size_t num_ended_ = 0;
+  bool over_ = false;
+};
+
+}  // namespace potluck::coordinator

@@ -1,0 +1,95 @@
+#include "coordinator/api/http/conversation_fields.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+#include "common/status_macros.h"
+#include "coordinator/api/request_fields.h"
+
+namespace potluck::coordinator {
+namespace {
+
+using model::FindKey;
+using model::Json;
+using nlohmann::ordered_json;
+
+// Of a message, that templates may know beside its role and its content.
+constexpr const char* kMessageFields[] = {"name", "reasoning_content", "tool_calls",
+                                          "tool_call_id"};
+
+// Strings as they are; of parts the texts, a line each.
+absl::StatusOr<ordered_json> ReadContent(const Json& message) {
+  const Json* content = FindKey(message, "content");
+  if (content == nullptr) return ordered_json(nullptr);
+  if (auto text = model::StringValue(content)) return ordered_json(*std::move(text));
+  const absl::Status bad =
+      BadField("content",
+               "a string, null, or an array of parts of type \"text\": models here read "
+               "nothing else");
+  if (!content->is_array()) return bad;
+  std::vector<std::string> texts;
+  for (const Json& part : *content) {
+    auto text = model::StringValue(FindKey(part, "text"));
+    if (model::StringValue(FindKey(part, "type")).value_or("text") != "text" || !text.has_value())
+      return bad;
+    texts.push_back(*std::move(text));
+  }
+  return ordered_json(absl::StrJoin(texts, "\n"));
+}
+
+absl::Status ReadMessages(const Json& body, Conversation& conversation) {
+  const Json* json = FindKey(body, "messages");
+  const absl::Status bad =
+      BadField("messages", "an array of objects, each with a role and a content");
+  if (json == nullptr || !json->is_array() || json->empty()) return bad;
+  for (const Json& entry : *json) {
+    auto role = model::StringValue(FindKey(entry, "role"));
+    if (!role.has_value()) return bad;
+    // What newer clients call it; templates know the former name.
+    if (*role == "developer") role = "system";
+    POTLUCK_ASSIGN_OR_RETURN(ordered_json content, ReadContent(entry));
+    if (content.is_null() && *role != "assistant") return bad;
+    ordered_json message = {{"role", *std::move(role)}, {"content", std::move(content)}};
+    for (const char* field : kMessageFields) {
+      if (const Json* value = FindKey(entry, field)) message[field] = *value;
+    }
+    conversation.messages.push_back(std::move(message));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadTemplateFields(const Json& body, Conversation& conversation) {
+  std::string effort;
+  POTLUCK_RETURN_IF_ERROR(ReadText(body, "reasoning_effort", effort));
+  if (!effort.empty()) conversation.extra["reasoning_effort"] = effort;
+  const Json* extra = FindKey(body, "chat_template_kwargs");
+  if (extra == nullptr) return absl::OkStatus();
+  if (!extra->is_object()) return BadField("chat_template_kwargs", "an object");
+  for (const auto& [name, value] : extra->items()) conversation.extra[name] = value;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ReadConversation(const Json& body, Conversation& conversation) {
+  POTLUCK_RETURN_IF_ERROR(ReadMessages(body, conversation));
+  return ReadTemplateFields(body, conversation);
+}
+
+std::optional<std::vector<model::TokenId>> TokenIds(const Json& json) {
+  if (!json.is_array()) return std::nullopt;
+  std::vector<model::TokenId> ids;
+  ids.reserve(json.size());
+  for (const Json& entry : json) {
+    const auto id = model::IntValue(&entry);
+    if (!id.has_value() || *id < 0 || *id > std::numeric_limits<model::TokenId>::max())
+      return std::nullopt;
+    ids.push_back(static_cast<model::TokenId>(*id));
+  }
+  return ids;
+}
+
+}  // namespace potluck::coordinator

@@ -1,0 +1,120 @@
+#include "coordinator/api/inference.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+
+namespace potluck::coordinator {
+namespace {
+
+constexpr size_t kMostAnswers = 4096;
+
+absl::StatusOr<std::vector<model::ChatPrompt>> Encode(const model::TextCodec& text,
+                                                      const AnswerRequest& asked,
+                                                      const model::ChatInput& at,
+                                                      int64_t context_length) {
+  std::vector<model::ChatPrompt> prompts;
+  for (const Prompt& prompt : asked.prompts) {
+    model::ChatPrompt& encoded = prompts.emplace_back();
+    if (const auto* plain = std::get_if<std::string>(&prompt)) {
+      POTLUCK_ASSIGN_OR_RETURN(encoded.ids, text.EncodeText(*plain, context_length));
+    } else if (const auto* conversation = std::get_if<Conversation>(&prompt)) {
+      model::ChatInput input = at;
+      input.messages = conversation->messages;
+      input.tools = conversation->tools;
+      input.extra = conversation->extra;
+      POTLUCK_ASSIGN_OR_RETURN(encoded, text.EncodeChat(std::move(input), context_length));
+    } else {
+      encoded.ids = std::get<std::vector<model::TokenId>>(prompt);
+    }
+  }
+  return prompts;
+}
+
+}  // namespace
+
+Inference::Inference(Options options, Coordinator& coordinator, const ServedModels& models,
+                     Executor& executor, Executor& reading)
+    : options_(std::move(options)),
+      coordinator_(coordinator),
+      models_(models),
+      executor_(executor),
+      reading_(reading) {}
+
+absl::Status Inference::CheckTaking() const {
+  if (!stopping_) return absl::OkStatus();
+  return absl::UnavailableError("this coordinator is being stopped: ask again when it is back");
+}
+
+model::ChatInput Inference::Now() const { return {.now = options_.local_time()}; }
+
+void Inference::Start(std::string_view kind, AnswerRequest asked,
+                      std::shared_ptr<AnswerReader> reader) {
+  if (const absl::Status taking = CheckTaking(); !taking.ok()) return reader->OnFailed(taking);
+  auto served = models_.Named(asked.model);
+  if (!served.ok()) return reader->OnFailed(served.status());
+  const auto request = std::make_shared<AnswerRequest>(std::move(asked));
+  Elsewhere(
+      [reader] { return reader->gone(); },
+      [request, to = served->model, at = Now(), context_length = models_.ContextLength(*served)] {
+        return Encode(to->text, *request, at, context_length);
+      },
+      [this, reader](const absl::Status& why) {
+        executor_.Post([reader, why] { reader->OnFailed(why); });
+      },
+      [this, kind = std::string(kind), request, served = *served,
+       reader](std::vector<model::ChatPrompt> prompts) {
+        Submit(kind, std::move(*request), served, std::move(prompts), reader);
+      });
+}
+
+void Inference::Submit(std::string_view kind, AnswerRequest asked, Served served,
+                       std::vector<model::ChatPrompt> prompts,
+                       std::shared_ptr<AnswerReader> reader) {
+  if (const absl::Status taking = CheckTaking(); !taking.ok()) return reader->OnFailed(taking);
+  if (answers_.size() >= kMostAnswers)
+    return reader->OnFailed(
+        absl::ResourceExhaustedError("too many requests wait here already: try again later"));
+  served = models_.ReplicaFor(served, prompts.front().ids);
+  SequenceRequest request;
+  request.sampling = asked.sampling.Over(served.model->text.default_sampling(), options_.random());
+  request.max_tokens = asked.max_tokens;
+  if (!asked.ignore_eos) request.end_tokens = served.model->end_tokens;
+  request.top_logprobs = asked.top_logprobs;
+  request.tell_progress = asked.tell_progress;
+  const uint64_t number = next_answer_++;
+  Answer::Head head{
+      .id = absl::StrCat(ToAbsl(kind), absl::Hex(options_.random(), absl::kZeroPad16)),
+      .model_name = asked.model.empty() ? served.name() : asked.model,
+      .created = options_.unix_time()};
+  // It ends in the midst of its own calls.
+  const auto ended = [this, number] {
+    executor_.Post([this, alive = std::weak_ptr(alive_), number] {
+      if (alive.expired()) return;
+      answers_.erase(number);
+      TellIfAllEnded();
+    });
+  };
+  auto answer = std::make_unique<Answer>(std::move(head), std::move(asked), served.model,
+                                         std::move(reader), coordinator_, executor_, ended);
+  Answer& started = *answer;
+  answers_.emplace(number, std::move(answer));
+  started.Start(served.instance, std::move(prompts), request);
+}
+
+size_t Inference::StopTaking(std::function<void()> ended) {
+  stopping_ = true;
+  all_ended_ = std::move(ended);
+  TellIfAllEnded();
+  return answers_.size();
+}
+
+void Inference::TellIfAllEnded() {
+  if (answers_.empty() && all_ended_) std::exchange(all_ended_, nullptr)();
+}
+
+void Inference::EndAnswers(const absl::Status& why) {
+  for (const auto& [number, answer] : answers_) answer->GiveUp(why);
+}
+
+}  // namespace potluck::coordinator

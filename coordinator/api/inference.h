@@ -1,0 +1,85 @@
+// From what somebody asks to an answer on its way, whichever way they asked: the model is found,
+// texts are encoded where nothing waits for them, sequences are submitted.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/civil_time.h"
+#include "common/executor.h"
+#include "coordinator/api/answer.h"
+#include "coordinator/api/answer_request.h"
+#include "coordinator/api/served_models.h"
+#include "coordinator/coordinator.h"
+
+namespace potluck::coordinator {
+
+// Single-threaded: lives on the coordinator's executor.
+class Inference {
+ public:
+  struct Options {
+    std::function<int64_t()> unix_time;
+    std::function<absl::CivilSecond()> local_time;
+    std::function<uint64_t()> random;
+  };
+  // `reading` is where requests are read and texts encoded. All must outlive the object.
+  Inference(Options options, Coordinator& coordinator, const ServedModels& models,
+            Executor& executor, Executor& reading);
+
+  // Unavailable while it is being stopped.
+  absl::Status CheckTaking() const;
+  // The reader hears of all that follows, errors too. `kind` begins the answer's id: "chatcmpl-".
+  void Start(std::string_view kind, AnswerRequest asked, std::shared_ptr<AnswerReader> reader);
+
+  // Runs `work` (thread-safe, a StatusOr) elsewhere and hands on what it returns here, while this
+  // object lives and `gone()` (thread-safe) is false; errors go to `fail`, which is thread-safe.
+  template <typename Gone, typename Work, typename Fail, typename Then>
+  void Elsewhere(Gone gone, Work work, Fail fail, Then then) {
+    reading_.Post([gone = std::move(gone), work = std::move(work), fail = std::move(fail),
+                   then = std::move(then), alive = std::weak_ptr(alive_),
+                   &executor = executor_]() mutable {
+      if (gone()) return;
+      auto result = work();
+      if (!result.ok()) return fail(result.status());
+      executor.Post([then = std::move(then), result = *std::move(result), alive]() mutable {
+        if (!alive.expired()) then(std::move(result));
+      });
+    });
+  }
+
+  // What a chat template is rendered over, but for the conversation.
+  model::ChatInput Now() const;
+
+  // From now on new requests are refused. Returns how many answers are under way, and calls `ended`
+  // once when there is none any more, perhaps at once.
+  size_t StopTaking(std::function<void()> ended);
+  bool stopping() const { return stopping_; }
+  // Answers that are under way end in this error.
+  void EndAnswers(const absl::Status& why);
+
+ private:
+  void Submit(std::string_view kind, AnswerRequest asked, Served served,
+              std::vector<model::ChatPrompt> prompts, std::shared_ptr<AnswerReader> reader);
+  void TellIfAllEnded();
+
+  const Options options_;
+  Coordinator& coordinator_;
+  const ServedModels& models_;
+  Executor& executor_;
+  Executor& reading_;
+  uint64_t next_answer_ = 1;
+  std::map<uint64_t, std::unique_ptr<Answer>> answers_;
+  bool stopping_ = false;            // no new ones are taken
+  std::function<void()> all_ended_;  // to be told
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace potluck::coordinator

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""The HTTP API as its clients meet it, field by field, asked of a cluster of one worker."""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import unittest
+
+from cluster import ClusterTest, DEMO
+
+NAME = os.path.basename(DEMO)[:-len(".gguf")]
+PROMPT = "Once upon a time there was a pot-luck, and everybody who lived in the street brought a dish"
+CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a pot-luck?"}]
+
+
+class HttpApi(ClusterTest):
+    def begin(self, *flags):
+        self.up(*flags)
+        self.join("desk")
+        self.wait_for_stages(1)
+
+    def ask(self, path, **body):
+        code, text = self.call("POST", path, body)
+        self.assertEqual(code, 200, text)
+        return json.loads(text)
+
+    def stream(self, path, **body):
+        """The events of a stream, with what else was in it: comments and [DONE]."""
+        connection = http.client.HTTPConnection(self.url, timeout=60)
+        connection.request("POST", path, json.dumps({**body, "stream": True}))
+        reply = connection.getresponse()
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(reply.headers["Content-Type"], "text/event-stream")
+        text = reply.read().decode()
+        connection.close()
+        self.assertTrue(text.endswith("data: [DONE]\n\n"), text[-200:])
+        data = [event[len("data: "):] for event in text.split("\n\n") if event.startswith("data: ")]
+        return [json.loads(event) for event in data[:-1]]
+
+    def test_a_chat_whole_and_as_a_stream(self):
+        self.begin()
+        body = {"model": NAME, "messages": CHAT, "temperature": 0, "max_tokens": 24}
+        whole = self.ask("/v1/chat/completions", **body)
+        choice = whole["choices"][0]
+        self.assertEqual(whole["object"], "chat.completion")
+        self.assertEqual(whole["model"], NAME)
+        self.assertRegex(whole["id"], "^chatcmpl-")
+        self.assertTrue(whole["system_fingerprint"])
+        self.assertEqual(choice["message"]["role"], "assistant")
+        self.assertIsNone(choice["logprobs"])
+        self.assertIn(choice["finish_reason"], ("stop", "length"))
+        self.assertEqual(whole["usage"]["total_tokens"],
+                         whole["usage"]["prompt_tokens"] + whole["usage"]["completion_tokens"])
+        timings = whole["timings"]
+        self.assertEqual(timings["prompt_n"] + timings["cache_n"], whole["usage"]["prompt_tokens"])
+        self.assertEqual(timings["predicted_n"], whole["usage"]["completion_tokens"])
+        self.assertGreater(timings["prompt_per_second"], 0)
+        self.assertGreater(timings["predicted_per_second"], 0)
+
+        events = self.stream("/v1/chat/completions", **body)
+        for field in ("id", "created", "model", "object", "system_fingerprint"):
+            self.assertEqual(len({event[field] for event in events}), 1, field)
+        self.assertEqual(events[0]["object"], "chat.completion.chunk")
+        self.assertEqual(events[0]["choices"][0]["delta"], {"role": "assistant", "content": None})
+        self.assertTrue(all(event["choices"] for event in events), "a chunk without choices that nobody asked for")
+        self.assertEqual(events[-1]["choices"][0]["delta"], {})
+        self.assertEqual(events[-1]["choices"][0]["finish_reason"], choice["finish_reason"])
+        self.assertEqual([event for event in events if "timings" in event], events[-1:])
+        said = "".join(event["choices"][0]["delta"].get("content") or "" for event in events)
+        self.assertEqual(said, choice["message"]["content"])
+
+        events = self.stream("/v1/chat/completions", stream_options={"include_usage": True}, **body)
+        self.assertEqual(events[-1]["choices"], [])
+        self.assertEqual(events[-1]["usage"]["completion_tokens"], whole["usage"]["completion_tokens"])
+        self.assertEqual(sum("usage" in event for event in events), 1)
+
+    def test_several_answers_at_once(self):
+        self.begin()
+        body = {"prompt": [PROMPT, "The soup is"], "n": 2, "temperature": 1, "seed": 7, "max_tokens": 12,
+                "ignore_eos": True}
+        reply = self.ask("/v1/completions", **body)
+        texts = [choice["text"] for choice in reply["choices"]]
+        self.assertEqual([choice["index"] for choice in reply["choices"]], [0, 1, 2, 3])
+        self.assertNotEqual(texts[0], texts[1], "two choices of one prompt are drawn apart")
+        # Each is what it is by itself.
+        for index, prompt in ((0, PROMPT), (2, "The soup is")):
+            alone = self.ask("/v1/completions", **{**body, "prompt": prompt, "n": 1})
+            self.assertEqual(alone["choices"][0]["text"], texts[index])
+        said = dict.fromkeys(range(4), "")
+        finished = []
+        for event in self.stream("/v1/completions", **body):
+            for choice in event["choices"]:
+                said[choice["index"]] += choice["text"]
+                finished += [choice["index"]] if choice["finish_reason"] else []
+        self.assertEqual(list(said.values()), texts)
+        self.assertEqual(sorted(finished), [0, 1, 2, 3])
+
+    def test_log_probabilities(self):
+        self.begin()
+        chat = self.ask("/v1/chat/completions", messages=CHAT, temperature=0, max_tokens=8, ignore_eos=True,
+                        logprobs=True, top_logprobs=3)
+        content = chat["choices"][0]["logprobs"]["content"]
+        self.assertEqual(len(content), 8)
+        for token in content:
+            self.assertEqual(len(token["top_logprobs"]), 3)
+            self.assertAlmostEqual(token["logprob"], token["top_logprobs"][0]["logprob"], places=5)  # greedy
+            self.assertLessEqual(token["logprob"], 0)
+        said = b"".join(bytes(token["bytes"]) for token in content).decode(errors="replace")
+        self.assertEqual(said, chat["choices"][0]["message"]["content"])
+        body = {"prompt": PROMPT, "temperature": 0, "max_tokens": 8, "ignore_eos": True, "logprobs": 2}
+        text = self.ask("/v1/completions", **body)["choices"][0]
+        logprobs = text["logprobs"]
+        self.assertEqual("".join(logprobs["tokens"]), text["text"])
+        self.assertEqual([len(top) for top in logprobs["top_logprobs"]], [2] * 8)
+        for token, offset in zip(logprobs["tokens"], logprobs["text_offset"]):
+            self.assertEqual(text["text"][offset:offset + len(token)], token)
+        streamed = [event["choices"][0]["logprobs"] for event in self.stream("/v1/completions", **body)]
+        for field in ("tokens", "token_logprobs", "text_offset"):
+            self.assertEqual(sum((part[field] for part in streamed if part), []), logprobs[field], field)
+
+    def test_a_long_prompts_progress_is_told(self):
+        self.begin()
+        events = self.stream("/v1/completions", prompt=list(range(300, 900)), max_tokens=3, ignore_eos=True,
+                             return_progress=True, timings_per_token=True)
+        progress = [event["prompt_progress"] for event in events if "prompt_progress" in event]
+        self.assertEqual({part["total"] for part in progress}, {600})
+        self.assertEqual(progress[0]["processed"], progress[0]["cache"])
+        self.assertEqual(progress[-1]["processed"], 600)
+        self.assertEqual(sum("timings" in event for event in events), len(events) - len(progress))
+
+    def test_a_prompt_that_is_too_long_is_told_in_numbers(self):
+        self.begin("--ctx", "64")
+        code, text = self.call("POST", "/v1/completions", {"prompt": list(range(300, 400))})
+        error = json.loads(text)["error"]
+        self.assertEqual((code, error["type"], error["n_prompt_tokens"], error["n_ctx"]),
+                         (400, "exceed_context_size_error", 100, 64))
+        self.assertIn("request (100 tokens) exceeds the available context size (64 tokens)", error["message"])
+
+    def test_names_that_people_gave(self):
+        self.begin("--alias", "soup,gpt-4o")
+        self.assertEqual(json.loads(self.call("GET", "/v1/models")[1])["data"][0]["id"], "soup")
+        for name in ("soup", "gpt-4o", NAME):
+            self.assertEqual(self.ask("/v1/completions", model=name, prompt="a", max_tokens=1)["model"], name)
+        code, text = self.call("POST", "/v1/completions", {"model": "stew", "prompt": "a"})
+        self.assertEqual(code, 404)
+        self.assertIn("soup", json.loads(text)["error"]["message"])
+        # Names stay over a restart.
+        self.coordinator.end()
+        self.up(model=None)
+        self.assertEqual(self.wait_until("it is loaded", lambda s: s["instances"])["instances"][0]["model"], NAME)
+        self.assertEqual(json.loads(self.call("GET", "/v1/models")[1])["data"][0]["id"], "soup")
+
+    def test_keys_of_a_file_and_pages_of_others(self):
+        keys = self.write("keys", "# who\ndesk desk-key-1\nphone phone-key-1\n")
+        self.begin("--api-keys", keys, "--cors-origin", "https://chat.example")
+
+        def ask(method, path, headers):
+            connection = http.client.HTTPConnection(self.url, timeout=60)
+            connection.request(method, path, headers=headers)
+            reply = connection.getresponse()
+            reply.read()
+            connection.close()
+            return reply.status, reply.headers["Access-Control-Allow-Origin"]
+
+        named = {"Host": "nas.example"}  # as one behind a proxy is asked
+        self.assertEqual(ask("GET", "/v1/models", named)[0], 401)
+        self.assertEqual(ask("GET", "/v1/models", {**named, "Authorization": "Bearer desk-key-2"})[0], 401)
+        for key in ("desk-key-1", "phone-key-1"):
+            self.assertEqual(ask("GET", "/v1/models", {**named, "Authorization": "Bearer " + key})[0], 200)
+            self.assertEqual(ask("GET", "/v1/models", {**named, "api-key": key})[0], 200)
+        page = {"Origin": "https://chat.example"}
+        self.assertEqual(ask("GET", "/v1/models", page), (200, "https://chat.example"))
+        self.assertEqual(ask("OPTIONS", "/v1/chat/completions", page), (200, "https://chat.example"))
+        self.assertEqual(ask("GET", "/v1/models", {"Origin": "https://evil.example"}), (401, None))
+
+    def test_clients_that_leave_free_what_they_had(self):
+        self.begin("--parallel", "4")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            def leave(index):
+                connection = http.client.HTTPConnection(self.url, timeout=60)
+                connection.request("POST", "/v1/completions", json.dumps(
+                    {"prompt": f"{index} {PROMPT}", "n": 3, "max_tokens": 900, "ignore_eos": True, "stream": index % 2 == 0}))
+                if index % 2 == 0:
+                    connection.getresponse().readline()
+                connection.close()
+            list(pool.map(leave, range(8)))
+        self.wait_until("nothing runs", lambda status: status["instances"][0]["requests"] == {"running": 0, "waiting": 0})
+
+
+if __name__ == "__main__":
+    unittest.main()
