@@ -128,6 +128,7 @@ void Instance::GiveUpChange() {
   phase_ = Phase::kNone;
   holds_ = false;
   ahead_.reset();
+  behind_ = INT64_MAX;
   fractions_.clear();
   change_.Cancel();
 }
@@ -186,20 +187,25 @@ void Instance::OnAllPrepared() {
   }
 }
 
+bool Instance::ServesAlready(int32_t stage) const {
+  const auto now = pipeline_->plan.placements(), then = target_->plan.placements();
+  return std::ranges::count(now, then[static_cast<size_t>(stage)]) > 0;
+}
+
 void Instance::BeginAhead() {
-  ahead_.reset();
   if (serving_ && scheduler_.ready() && !ahead_failed_) {
-    const auto now = pipeline_->plan.placements(), then = target_->plan.placements();
-    std::vector<std::optional<std::vector<wire::SequenceLength>>> served(then.size());
-    for (size_t stage = 0; stage < then.size(); ++stage) {
-      if (std::ranges::count(now, then[stage]) > 0) served[stage] = held_[stage];
+    std::vector<std::optional<std::vector<wire::SequenceLength>>> served(held_.size());
+    for (int32_t stage = 0; stage < target_->num_stages(); ++stage) {
+      if (ServesAlready(stage)) served[stage] = held_[stage];
     }
-    ahead_ = scheduler_.PlanAhead(target_->shape, served);
+    if (ahead_.has_value()) {
+      scheduler_.PlanFurther(served, *ahead_);
+    } else {
+      ahead_ = scheduler_.PlanAhead(target_->shape, served);
+    }
   }
-  if (!ahead_.has_value()) {
-    FenceOld();
-    return;
-  }
+  if (!ahead_.has_value()) return FenceOld();
+  if (ahead_->done()) return EndAhead();
   phase_ = Phase::kReplayingAhead;
   PumpAhead();
 }
@@ -209,6 +215,27 @@ void Instance::PumpAhead() {
   while (auto frame = ahead_->ComposeNext(scheduler_.AheadChunk(), target_->num_stages()))
     host_.SendData(target_->first_worker(), *std::move(frame));
   if (!ahead_->done()) return;
+  const int64_t behind = scheduler_.TokensBeyond(*ahead_);
+  const bool catches_up = behind > scheduler_.AheadChunk() && behind < behind_;
+  if (!serving_ || !catches_up) return EndAhead();
+  behind_ = behind;
+  CatchUp();
+}
+
+// More has been said while the last round ran, and less than in the round before: another one. The
+// stages that serve say what they hold by now.
+void Instance::CatchUp() {
+  phase_ = Phase::kPreparing;
+  unprepared_.clear();
+  for (int32_t stage = 0; stage < target_->num_stages(); ++stage) {
+    if (!ServesAlready(stage)) continue;
+    unprepared_.insert(stage);
+    host_.SendControl(target_->worker(stage), PrepareFor(stage));
+  }
+  if (unprepared_.empty()) BeginAhead();
+}
+
+void Instance::EndAhead() {
   Log(LogLevel::kInfo, "replayed ahead",
       {{"instance", model_.id},
        {"epoch", target_->epoch.number},

@@ -132,7 +132,10 @@ class Instance {
   void GiveUpChange();
   void OnAllPrepared();
   void BeginAhead();
+  bool ServesAlready(int32_t stage) const;  // of the next plan
   void PumpAhead();
+  void CatchUp();
+  void EndAhead();
   void CutAheadShort();
   void FailAhead(const absl::Status& why);
   void FenceOld();
@@ -162,7 +165,8 @@ class Instance {
   std::set<wire::WorkerId> unfenced_;
   std::vector<std::vector<wire::SequenceLength>> held_;
   std::optional<AheadReplay> ahead_;
-  bool ahead_failed_ = false;  // since a change was carried out
+  int64_t behind_ = INT64_MAX;  // tokens that its last round had to send
+  bool ahead_failed_ = false;   // since a change was carried out
   Timer progress_, change_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -10,11 +10,9 @@ namespace potluck::coordinator {
 
 AheadReplay::AheadReplay(model::InstanceId instance, const model::Epoch& epoch,
                          std::vector<int32_t> computing_stages, std::vector<Item> items)
-    : instance_(instance),
-      epoch_(epoch),
-      computing_stages_(std::move(computing_stages)),
-      items_(std::make_move_iterator(items.begin()), std::make_move_iterator(items.end())),
-      position_(items_.empty() ? 0 : items_.front().begin) {}
+    : instance_(instance), epoch_(epoch), computing_stages_(std::move(computing_stages)) {
+  Add(std::move(items));
+}
 
 std::optional<wire::StageFrame> AheadReplay::ComposeNext(int64_t max_tokens,
                                                          int64_t max_in_flight) {
@@ -25,7 +23,7 @@ std::optional<wire::StageFrame> AheadReplay::ComposeNext(int64_t max_tokens,
   frame.step.epoch = epoch_;
   frame.step.number = next_number_++;
   frame.replaying = computing_stages_;
-  if (position_ == item.begin) {
+  if (position_ == item.begin && !item.begun) {
     frame.commands.push_back(wire::BeginCommand{
         .start = item.start, .fork_from = item.fork_from, .fork_length = item.begin});
   }
@@ -42,12 +40,24 @@ std::optional<wire::StageFrame> AheadReplay::ComposeNext(int64_t max_tokens,
   }
   num_tokens_ += end - position_;
   position_ = end;
+  sent_[item.start.sequence] = end;
   if (position_ == std::ssize(item.tokens)) {
     items_.pop_front();
     if (!items_.empty()) position_ = items_.front().begin;
   }
   ++in_flight_;
   return frame;
+}
+
+void AheadReplay::Add(std::vector<Item> items) {
+  const bool idle = items_.empty();
+  std::ranges::move(items, std::back_inserter(items_));
+  if (idle && !items_.empty()) position_ = items_.front().begin;
+}
+
+std::optional<int32_t> AheadReplay::sent(model::SequenceId sequence) const {
+  const auto found = sent_.find(sequence);
+  return found == sent_.end() ? std::nullopt : std::optional(found->second);
 }
 
 absl::Status AheadReplay::OnResult(const wire::StepResult& result) {

@@ -2,11 +2,13 @@
 // is computed there ahead of the fence, so that nearly nothing is left to replay after it.
 //
 // Sequences go one after another, the oldest first, up to where they stood when the change was
-// prepared. Stages that serve already compute nothing: they pass on the rows that they have kept.
+// prepared, then, in further rounds, what has been said meanwhile. Stages that serve already
+// compute nothing: they pass on the rows that they have kept.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -23,6 +25,7 @@ class AheadReplay {
     std::vector<model::TokenId> tokens;
     model::SequenceId fork_from = 0;  // an earlier item's: has the first `begin` positions
     int32_t begin = 0;
+    bool begun = false;  // the stages have the first `begin` positions from an earlier round
   };
 
   AheadReplay(model::InstanceId instance, const model::Epoch& epoch,
@@ -32,6 +35,10 @@ class AheadReplay {
   std::optional<wire::StageFrame> ComposeNext(int64_t max_tokens, int64_t max_in_flight);
   // An error: the stages are of no use any more in this epoch.
   absl::Status OnResult(const wire::StepResult& result);
+  // A further round.
+  void Add(std::vector<Item> items);
+  // Positions of a sequence that have been sent; nothing where it was not begun.
+  std::optional<int32_t> sent(model::SequenceId sequence) const;
   // Nothing more is composed.
   void Stop() { items_.clear(); }
 
@@ -49,6 +56,7 @@ class AheadReplay {
   int64_t next_number_ = 1;
   int64_t in_flight_ = 0;
   int64_t num_tokens_ = 0;
+  std::map<model::SequenceId, int32_t> sent_;
 };
 
 }  // namespace potluck::coordinator

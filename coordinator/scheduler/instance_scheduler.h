@@ -136,6 +136,11 @@ class InstanceScheduler {
   std::optional<AheadReplay> PlanAhead(
       const PipelineShape& shape,
       std::span<const std::optional<std::vector<wire::SequenceLength>>> served) const;
+  // Gives it what has been said since it was planned.
+  void PlanFurther(std::span<const std::optional<std::vector<wire::SequenceLength>>> served,
+                   AheadReplay& ahead) const;
+  // Tokens that it has not sent.
+  int64_t TokensBeyond(const AheadReplay& ahead) const;
   // As large as a chunk of it may be now.
   int64_t AheadChunk() const;
 
@@ -260,6 +265,9 @@ class InstanceScheduler {
   std::vector<Chunk> ShareOut(int64_t budget, bool alone);
   void AddTokens(Sequence& sequence, int32_t count, wire::StageFrame& frame, StepInFlight& step);
   void Dispatch(wire::StageFrame& frame, StepInFlight step, absl::Duration now);
+  std::vector<AheadReplay::Item> ItemsAhead(
+      std::span<const std::optional<std::vector<wire::SequenceLength>>> served,
+      const AheadReplay* earlier) const;
   int64_t num_stages() const { return static_cast<int64_t>(shape_.stages.size()); }
 
   ScheduledModel model_;

@@ -120,6 +120,45 @@ int32_t MostAhead(model::SequenceId sequence, int32_t sent,
 
 }  // namespace
 
+// What of each sequence can be sent that `earlier` rounds have not sent.
+std::vector<AheadReplay::Item> InstanceScheduler::ItemsAhead(
+    std::span<const std::optional<std::vector<wire::SequenceLength>>> served,
+    const AheadReplay* earlier) const {
+  const OwnerOfBlock owners = Owners();
+  std::map<const Sequence*, int32_t> planned;  // how much of it
+  std::vector<AheadReplay::Item> items;
+  for (const Sequence* sequence : active_) {
+    const int32_t most = MostAhead(sequence->stage_id, sequence->sent, served);
+    AheadReplay::Item item{.start = StartOf(*sequence)};
+    if (const auto sent = earlier ? earlier->sent(sequence->stage_id) : std::nullopt) {
+      planned[sequence] = std::max(most, *sent);
+      item.begin = *sent;
+      item.begun = true;
+      if (most <= item.begin) continue;
+    } else {
+      // What it shares with an older one it shares there, too: the stages' blocks are counted
+      // alike.
+      const Sequence* older = nullptr;
+      for (const BlockLedger::Block block : sequence->blocks) {
+        const auto owner = owners.find(block);
+        if (owner == owners.end() || owner->second == sequence) break;
+        older = owner->second;  // which has the blocks before this one, too
+        item.begin += kBlockPositions;
+      }
+      if (older != nullptr) {
+        const auto source = planned.find(older);
+        if (source == planned.end() || source->second < item.begin) continue;
+        item.fork_from = older->stage_id;
+      }
+      if (most <= item.begin || most < kBlockPositions) continue;
+      planned[sequence] = most;
+    }
+    item.tokens.assign(sequence->tokens.begin(), sequence->tokens.begin() + most);
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
 std::optional<AheadReplay> InstanceScheduler::PlanAhead(
     const PipelineShape& shape,
     std::span<const std::optional<std::vector<wire::SequenceLength>>> served) const {
@@ -128,32 +167,22 @@ std::optional<AheadReplay> InstanceScheduler::PlanAhead(
     if (!served[stage].has_value()) computing.push_back(static_cast<int32_t>(stage));
   }
   if (computing.empty() || !HasCachesOf(shape)) return std::nullopt;
-  const OwnerOfBlock owners = Owners();
-  std::map<const Sequence*, int32_t> planned;  // how much of it
-  std::vector<AheadReplay::Item> items;
-  for (const Sequence* sequence : active_) {
-    const int32_t most = MostAhead(sequence->stage_id, sequence->sent, served);
-    AheadReplay::Item item{.start = StartOf(*sequence)};
-    // What it shares with an older one it shares there, too: the stages' blocks are counted alike.
-    const Sequence* older = nullptr;
-    for (const BlockLedger::Block block : sequence->blocks) {
-      const auto owner = owners.find(block);
-      if (owner == owners.end() || owner->second == sequence) break;
-      older = owner->second;  // which has the blocks before this one, too
-      item.begin += kBlockPositions;
-    }
-    if (older != nullptr) {
-      const auto source = planned.find(older);
-      if (source == planned.end() || source->second < item.begin) continue;
-      item.fork_from = older->stage_id;
-    }
-    if (most <= item.begin || most < kBlockPositions) continue;
-    item.tokens.assign(sequence->tokens.begin(), sequence->tokens.begin() + most);
-    planned[sequence] = most;
-    items.push_back(std::move(item));
-  }
+  std::vector<AheadReplay::Item> items = ItemsAhead(served, nullptr);
   if (items.empty()) return std::nullopt;
   return AheadReplay(model_.instance, shape.epoch, std::move(computing), std::move(items));
+}
+
+void InstanceScheduler::PlanFurther(
+    std::span<const std::optional<std::vector<wire::SequenceLength>>> served,
+    AheadReplay& ahead) const {
+  ahead.Add(ItemsAhead(served, &ahead));
+}
+
+int64_t InstanceScheduler::TokensBeyond(const AheadReplay& ahead) const {
+  int64_t tokens = 0;
+  for (const Sequence* sequence : active_)
+    tokens += std::max(0, sequence->sent - ahead.sent(sequence->stage_id).value_or(0));
+  return tokens;
 }
 
 int64_t InstanceScheduler::AheadChunk() const {

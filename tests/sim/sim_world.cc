@@ -106,6 +106,8 @@ class SimRunner final : public worker::StageRunner {
     output.computing_seconds = absl::ToDoubleSeconds(StepTime());
     output.left_out = hashes.size() < frame.step.tokens.size();
     (part.ahead ? world_.tokens_ahead : world_.tokens_run) += std::ssize(frame.step.tokens);
+    if (!part.ahead && part.computes && !frame.replaying.empty())
+      world_.tokens_replayed += std::ssize(frame.step.tokens);
     if (!last) {
       if (part.passes_on) output.hidden = RowsOf(hashes);
       return output;

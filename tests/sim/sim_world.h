@@ -51,6 +51,7 @@ struct StageWorld {
   int64_t tokens_passed = 0;                // in replays, by stages that had them already
   int64_t tokens_ahead = 0;                 // that came before their epoch's commit
   int64_t tokens_run = 0;                   // and after it; by stage added up
+  int64_t tokens_replayed = 0;              // of them, by stages that alone had lacked them
   std::map<std::string, int> copies_asked;  // by worker
 };
 

@@ -119,6 +119,25 @@ TEST_F(SurvivalTest, APlannedChangeFillsItsNewStagesBeforeTheOldOnesStop) {
   }
 }
 
+TEST_F(SurvivalTest, WhatIsSaidWhileNewStagesAreFilledIsFilledInToo) {
+  SimModel model;
+  model.layer_bytes = int64_t{500} << 20;
+  Start(2, model);
+  world->AddWorker("spare", {.bytes_per_second = 1e9});
+  world->stages.slowness["spare"] = 10;  // at filling, so that much is said meanwhile
+  world->Submit(300, 200, 5);
+  world->Run(absl::Milliseconds(800));
+  world->stages.tokens_replayed = 0;
+  const std::string leaves = world->Stages()[1];
+  const size_t said = world->requests[0]->tokens.size();
+  world->worker(leaves).Pause(true);
+  ASSERT_TRUE(world->RunUntil([&] { return world->Stages()[1] != leaves; }));
+  EXPECT_GT(world->requests[0]->tokens.size(), said + 30) << "nothing was said meanwhile";
+  ExpectAllFinish();
+  // The last round and the fence take less time than thirty tokens.
+  EXPECT_LT(world->stages.tokens_replayed, 30);
+}
+
 TEST_F(SurvivalTest, AStandbyLoadsWhileAWorkerIsSuspectAndLetsGoWhenItReturns) {
   SimModel model;
   model.layer_bytes = int64_t{500} << 20;

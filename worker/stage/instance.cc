@@ -66,7 +66,7 @@ void Instance::Prepare(const wire::Prepare& plan) {
   const auto [at, is_new] = preparing_.try_emplace(plan.stage);
   Preparing& preparing = at->second;
   if (!is_new) {
-    if (preparing.done) TellPrepared(preparing);
+    if (preparing.done) TellAgain(preparing);
     return;
   }
   preparing.plan = plan;
@@ -82,15 +82,30 @@ void Instance::KeepRunner(Preparing& preparing, std::shared_ptr<StageRunner> run
   const bool serves = Serves(runner);
   preparing.stage = std::make_shared<HostedStage>(preparing.plan, runner, serves, around_.who,
                                                   around_.executor, around_.host);
-  runner->ReportHeld([this, weak = std::weak_ptr(preparing.stage), serves](auto held) {
-    const auto stage = weak.lock();
-    if (stage == nullptr) return;
-    const auto found = preparing_.find(stage->plan().stage);
-    if (found == preparing_.end() || found->second.stage != stage) return;
-    found->second.done = true;
-    if (serves) found->second.held = std::move(held);
-    TellPrepared(found->second);
-  });
+  TellKept(preparing);
+}
+
+void Instance::TellKept(const Preparing& preparing) {
+  const std::shared_ptr<StageRunner> runner = preparing.stage->runner();
+  runner->ReportHeld(
+      [this, weak = std::weak_ptr(preparing.stage), serves = Serves(runner)](auto held) {
+        const auto stage = weak.lock();
+        if (stage == nullptr) return;
+        const auto found = preparing_.find(stage->plan().stage);
+        if (found == preparing_.end() || found->second.stage != stage) return;
+        found->second.done = true;
+        if (serves) found->second.held = std::move(held);
+        TellPrepared(found->second);
+      });
+}
+
+// One that serves holds more by now.
+void Instance::TellAgain(const Preparing& preparing) {
+  if (preparing.stage != nullptr && Serves(preparing.stage->runner())) {
+    TellKept(preparing);
+  } else {
+    TellPrepared(preparing);
+  }
 }
 
 bool Instance::Serves(const std::shared_ptr<StageRunner>& runner) const {

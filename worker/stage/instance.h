@@ -89,6 +89,8 @@ class Instance {
   void Loaded(int32_t stage, absl::StatusOr<std::unique_ptr<StageRunner>> runner);
   void KeepRunner(Preparing& preparing, std::shared_ptr<StageRunner> runner);
   void TellPrepared(const Preparing& preparing);
+  void TellKept(const Preparing& preparing);
+  void TellAgain(const Preparing& preparing);
   bool Serves(const std::shared_ptr<StageRunner>& runner) const;
   void OnStageFenced(const model::Epoch& epoch);
   // One that is there already, or null.
