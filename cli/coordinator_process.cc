@@ -16,6 +16,7 @@
 #include "cli/terminal.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/status_macros.h"
 #include "common/thread_executor.h"
 #include "coordinator/api/http/http_api.h"
@@ -260,10 +261,19 @@ class CoordinatorProcess::Impl {
     library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, opening_, logic_);
     models_ =
         std::make_unique<coordinator::ServedModels>(ModelsOptions(), *coordinator_, *library_);
-    inference_ = std::make_unique<coordinator::Inference>(InferenceOptions(), *coordinator_,
-                                                          *models_, logic_, reading_);
-    api_ = std::make_unique<coordinator::HttpApi>(ApiOptions(), *coordinator_, *models_,
-                                                  *inference_, logic_, thinking_);
+    inference_ = std::make_unique<coordinator::Inference>(
+        InferenceOptions(), coordinator::Inference::Around{.coordinator = *coordinator_,
+                                                           .models = *models_,
+                                                           .executor = logic_,
+                                                           .reading = reading_,
+                                                           .metrics = metrics_});
+    api_ = std::make_unique<coordinator::HttpApi>(
+        ApiOptions(), coordinator::HttpApi::Around{.coordinator = *coordinator_,
+                                                   .models = *models_,
+                                                   .inference = *inference_,
+                                                   .metrics = metrics_,
+                                                   .executor = logic_,
+                                                   .thinking = thinking_});
     coordinator_->SetObserver([this] { OnChanged(); });
     POTLUCK_ASSIGN_OR_RETURN(const wire::TlsIdentity identity,
                              authority_->MakeCoordinatorIdentity(absl::Now()));
@@ -333,6 +343,7 @@ class CoordinatorProcess::Impl {
   std::optional<wire::JoinCodes> codes_;
   std::string api_key_, admin_key_;
   std::vector<std::string> http_addresses_, listen_addresses_;
+  MetricRegistry metrics_;
   std::function<void()> on_ready_;
   bool was_ready_ = false;
   ThreadExecutor logic_{"coordinator"}, planner_{"planner"};

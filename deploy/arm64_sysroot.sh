@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 sysroot=${1:-${POTLUCK_ARM64_SYSROOT:-$PWD/build/arm64-sysroot}}
 packages=(libc6-dev libstdc++-12-dev libabsl-dev libpthreadpool-dev libcpuinfo-dev nlohmann-json3-dev libcli11-dev
           libtomlplusplus-dev libpcre2-dev libutf8proc-dev libssl-dev libboost1.81-dev libprotobuf-dev libgrpc++-dev
-          protobuf-compiler-grpc libgtest-dev libgmock-dev)
+          protobuf-compiler-grpc prometheus-cpp-dev libgtest-dev libgmock-dev)
 
 fail() {
   printf 'arm64_sysroot: %s\n' "$*" >&2

@@ -17,16 +17,16 @@ class Answer::Choice final : public RequestEvents {
   ~Choice() override { Cancel(); }
 
   absl::Status Submit(model::InstanceId instance, SequenceRequest request) {
-    auto id = answer_.coordinator_.Submit(instance, std::move(request), *this);
+    auto id = answer_.around_.coordinator.Submit(instance, std::move(request), *this);
     if (id.ok()) id_ = *id;
     return id.status();
   }
   void Cancel() {
-    if (id_.has_value() && !ended_) answer_.coordinator_.Cancel(*id_);
+    if (id_.has_value() && !ended_) answer_.around_.coordinator.Cancel(*id_);
     ended_ = true;
   }
   void SetReaderPaused(bool paused) {
-    if (id_.has_value() && !ended_) answer_.coordinator_.SetReaderPaused(*id_, paused);
+    if (id_.has_value() && !ended_) answer_.around_.coordinator.SetReaderPaused(*id_, paused);
   }
 
   void OnProgress(const SchedulerEvent& progress) override {
@@ -38,16 +38,15 @@ class Answer::Choice final : public RequestEvents {
 
   void OnToken(model::TokenId token, const std::vector<model::TokenLogprob>& logprobs) override {
     if (ended_ || text_.stopped()) return;
-    ++generated_tokens;
-    answer_.last_token_at_ = answer_.now();
-    if (!answer_.first_token_at_) answer_.first_token_at_ = answer_.last_token_at_;
+    Count();
     if (answer_.asked_.top_logprobs >= 0) unsent_.push_back({token, logprobs});
     Tell(Split(text_.Feed(token)));
-    if (text_.stopped() && !ended_) answer_.coordinator_.Stop(*id_);
+    if (text_.stopped() && !ended_) answer_.around_.coordinator.Stop(*id_);
   }
 
   void OnFinished(const SchedulerEvent& end) override {
     cached_tokens = end.cached_tokens;
+    CountEnd(end);
     if (end.admitted_at.has_value() &&
         (!answer_.admitted_at_ || *end.admitted_at < *answer_.admitted_at_))
       answer_.admitted_at_ = end.admitted_at;
@@ -65,6 +64,32 @@ class Answer::Choice final : public RequestEvents {
   int64_t generated_tokens = 0, cached_tokens = 0;
 
  private:
+  // A token has come.
+  void Count() {
+    const absl::Duration now = answer_.now();
+    const RequestMetrics& metrics = answer_.around_.metrics;
+    metrics.generated_tokens.Add(1);
+    if (++generated_tokens == 1) {
+      first_token_at_ = now;
+      metrics.time_to_first_token.Observe(absl::ToDoubleSeconds(now - answer_.started_at_));
+      if (!answer_.first_token_at_) answer_.first_token_at_ = now;
+    } else {
+      metrics.inter_token.Observe(absl::ToDoubleSeconds(now - last_token_at_));
+    }
+    last_token_at_ = answer_.last_token_at_ = now;
+  }
+
+  void CountEnd(const SchedulerEvent& end) {
+    const RequestMetrics& metrics = answer_.around_.metrics;
+    metrics.prompt_tokens.Add(end.prompt_tokens);
+    metrics.cached_tokens.Add(end.cached_tokens);
+    metrics.end_to_end.Observe(absl::ToDoubleSeconds(answer_.now() - answer_.started_at_));
+    if (!end.admitted_at.has_value()) return;
+    metrics.queue.Observe(absl::ToDoubleSeconds(*end.admitted_at - answer_.started_at_));
+    if (generated_tokens > 0)
+      metrics.prefill.Observe(absl::ToDoubleSeconds(first_token_at_ - *end.admitted_at));
+  }
+
   model::ReasoningText::Piece Split(std::string text) {
     if (!answer_.asked_.split_reasoning) return {.reasoning = {}, .text = std::move(text)};
     return reasoning_.Feed(text);
@@ -92,6 +117,9 @@ class Answer::Choice final : public RequestEvents {
                                         .tokens = std::exchange(unsent_, {})});
     }
     ended_ = true;
+    (reason == model::FinishReason::kLength ? answer_.around_.metrics.cut_off
+                                            : answer_.around_.metrics.stopped)
+        .Add(1);
     answer_.OnChoiceEnd(*this, reason);
   }
 
@@ -101,18 +129,18 @@ class Answer::Choice final : public RequestEvents {
   model::AnswerText text_;
   model::ReasoningText reasoning_;
   std::vector<ChosenToken> unsent_;  // that no piece has told
+  absl::Duration first_token_at_, last_token_at_;
   bool ended_ = false;
 };
 
 Answer::Answer(Head head, AnswerRequest asked, std::shared_ptr<const ServedModel> model,
-               std::shared_ptr<AnswerReader> reader, Coordinator& coordinator, Executor& executor,
+               std::shared_ptr<AnswerReader> reader, const Around& around,
                std::function<void()> ended)
     : head_(std::move(head)),
       asked_(std::move(asked)),
       model_(std::move(model)),
       reader_(std::move(reader)),
-      coordinator_(coordinator),
-      executor_(executor),
+      around_(around),
       ended_(std::move(ended)),
       started_at_(now()) {}
 
@@ -144,7 +172,9 @@ void Answer::OnChoiceEnd(Choice& choice, model::FinishReason reason) {
 }
 
 void Answer::Cancel() {
-  if (!over_) End("the client is gone");
+  if (over_) return;
+  around_.metrics.cancelled.Add(1);
+  End("the client is gone");
 }
 
 void Answer::GiveUp(const absl::Status& why) {
@@ -153,6 +183,7 @@ void Answer::GiveUp(const absl::Status& why) {
 
 void Answer::Fail(const absl::Status& why) {
   if (over_) return;
+  around_.metrics.failed.Add(1);
   reader_->OnFailed(why);
   End(ToStd(why.ToString()));
 }

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/executor.h"
 #include "coordinator/api/answer_request.h"
+#include "coordinator/api/request_metrics.h"
 #include "coordinator/api/served_models.h"
 #include "coordinator/coordinator.h"
 #include "model/generation/answer_text.h"
@@ -74,9 +75,14 @@ class Answer {
     std::string model_name;  // as it was asked for
     int64_t created = 0;     // Unix time
   };
+  // All must outlive the answer.
+  struct Around {
+    Coordinator& coordinator;
+    Executor& executor;
+    RequestMetrics metrics;
+  };
   Answer(Head head, AnswerRequest asked, std::shared_ptr<const ServedModel> model,
-         std::shared_ptr<AnswerReader> reader, Coordinator& coordinator, Executor& executor,
-         std::function<void()> ended);
+         std::shared_ptr<AnswerReader> reader, const Around& around, std::function<void()> ended);
   ~Answer();
   Answer(const Answer&) = delete;
   Answer& operator=(const Answer&) = delete;
@@ -103,14 +109,13 @@ class Answer {
   void OnChoiceEnd(Choice& choice, model::FinishReason reason);
   void Fail(const absl::Status& why);
   void End(std::string_view how);
-  absl::Duration now() const { return executor_.clock().SinceStart(); }
+  absl::Duration now() const { return around_.executor.clock().SinceStart(); }
 
   const Head head_;
   const AnswerRequest asked_;
   const std::shared_ptr<const ServedModel> model_;
   const std::shared_ptr<AnswerReader> reader_;
-  Coordinator& coordinator_;
-  Executor& executor_;
+  const Around around_;
   const std::function<void()> ended_;
   std::vector<std::unique_ptr<Choice>> choices_;
   int64_t prompt_tokens_ = 0;

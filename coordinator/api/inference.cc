@@ -33,13 +33,8 @@ absl::StatusOr<std::vector<model::ChatPrompt>> Encode(const model::TextCodec& te
 
 }  // namespace
 
-Inference::Inference(Options options, Coordinator& coordinator, const ServedModels& models,
-                     Executor& executor, Executor& reading)
-    : options_(std::move(options)),
-      coordinator_(coordinator),
-      models_(models),
-      executor_(executor),
-      reading_(reading) {}
+Inference::Inference(Options options, const Around& around)
+    : options_(std::move(options)), around_(around) {}
 
 absl::Status Inference::CheckTaking() const {
   if (!stopping_) return absl::OkStatus();
@@ -51,21 +46,21 @@ model::ChatInput Inference::Now() const { return {.now = options_.local_time()};
 void Inference::Start(std::string_view kind, AnswerRequest asked,
                       std::shared_ptr<AnswerReader> reader) {
   if (const absl::Status taking = CheckTaking(); !taking.ok()) return reader->OnFailed(taking);
-  auto served = models_.Named(asked.model);
+  auto served = around_.models.Named(asked.model);
   if (!served.ok()) return reader->OnFailed(served.status());
   const auto request = std::make_shared<AnswerRequest>(std::move(asked));
-  Elsewhere(
-      [reader] { return reader->gone(); },
-      [request, to = served->model, at = Now(), context_length = models_.ContextLength(*served)] {
-        return Encode(to->text, *request, at, context_length);
-      },
-      [this, reader](const absl::Status& why) {
-        executor_.Post([reader, why] { reader->OnFailed(why); });
-      },
-      [this, kind = std::string(kind), request, served = *served,
-       reader](std::vector<model::ChatPrompt> prompts) {
-        Submit(kind, std::move(*request), served, std::move(prompts), reader);
-      });
+  Elsewhere([reader] { return reader->gone(); },
+            [request, to = served->model, at = Now(),
+             context_length = around_.models.ContextLength(*served)] {
+              return Encode(to->text, *request, at, context_length);
+            },
+            [this, reader](const absl::Status& why) {
+              around_.executor.Post([reader, why] { reader->OnFailed(why); });
+            },
+            [this, kind = std::string(kind), request, served = *served,
+             reader](std::vector<model::ChatPrompt> prompts) {
+              Submit(kind, std::move(*request), served, std::move(prompts), reader);
+            });
 }
 
 void Inference::Submit(std::string_view kind, AnswerRequest asked, Served served,
@@ -75,7 +70,7 @@ void Inference::Submit(std::string_view kind, AnswerRequest asked, Served served
   if (answers_.size() >= kMostAnswers)
     return reader->OnFailed(
         absl::ResourceExhaustedError("too many requests wait here already: try again later"));
-  served = models_.ReplicaFor(served, prompts.front().ids);
+  served = around_.models.ReplicaFor(served, prompts.front().ids);
   SequenceRequest request;
   request.sampling = asked.sampling.Over(served.model->text.default_sampling(), options_.random());
   request.max_tokens = asked.max_tokens;
@@ -89,14 +84,17 @@ void Inference::Submit(std::string_view kind, AnswerRequest asked, Served served
       .created = options_.unix_time()};
   // It ends in the midst of its own calls.
   const auto ended = [this, number] {
-    executor_.Post([this, alive = std::weak_ptr(alive_), number] {
+    around_.executor.Post([this, alive = std::weak_ptr(alive_), number] {
       if (alive.expired()) return;
       answers_.erase(number);
       TellIfAllEnded();
     });
   };
+  const Answer::Around around{
+      around_.coordinator, around_.executor,
+      RequestMetricsOf(around_.metrics, served.model->name, served.instance)};
   auto answer = std::make_unique<Answer>(std::move(head), std::move(asked), served.model,
-                                         std::move(reader), coordinator_, executor_, ended);
+                                         std::move(reader), around, ended);
   Answer& started = *answer;
   answers_.emplace(number, std::move(answer));
   started.Start(served.instance, std::move(prompts), request);

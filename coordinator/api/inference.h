@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/civil_time.h"
 #include "common/executor.h"
+#include "common/metrics.h"
 #include "coordinator/api/answer.h"
 #include "coordinator/api/answer_request.h"
 #include "coordinator/api/served_models.h"
@@ -31,8 +32,14 @@ class Inference {
     std::function<uint64_t()> random;
   };
   // `reading` is where requests are read and texts encoded. All must outlive the object.
-  Inference(Options options, Coordinator& coordinator, const ServedModels& models,
-            Executor& executor, Executor& reading);
+  struct Around {
+    Coordinator& coordinator;
+    const ServedModels& models;
+    Executor& executor;
+    Executor& reading;
+    MetricRegistry& metrics;
+  };
+  Inference(Options options, const Around& around);
 
   // Unavailable while it is being stopped.
   absl::Status CheckTaking() const;
@@ -43,9 +50,9 @@ class Inference {
   // object lives and `gone()` (thread-safe) is false; errors go to `fail`, which is thread-safe.
   template <typename Gone, typename Work, typename Fail, typename Then>
   void Elsewhere(Gone gone, Work work, Fail fail, Then then) {
-    reading_.Post([gone = std::move(gone), work = std::move(work), fail = std::move(fail),
-                   then = std::move(then), alive = std::weak_ptr(alive_),
-                   &executor = executor_]() mutable {
+    around_.reading.Post([gone = std::move(gone), work = std::move(work), fail = std::move(fail),
+                          then = std::move(then), alive = std::weak_ptr(alive_),
+                          &executor = around_.executor]() mutable {
       if (gone()) return;
       auto result = work();
       if (!result.ok()) return fail(result.status());
@@ -71,10 +78,7 @@ class Inference {
   void TellIfAllEnded();
 
   const Options options_;
-  Coordinator& coordinator_;
-  const ServedModels& models_;
-  Executor& executor_;
-  Executor& reading_;
+  const Around around_;
   uint64_t next_answer_ = 1;
   std::map<uint64_t, std::unique_ptr<Answer>> answers_;
   bool stopping_ = false;            // no new ones are taken

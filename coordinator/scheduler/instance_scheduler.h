@@ -172,6 +172,8 @@ class InstanceScheduler {
   int64_t num_in_flight() const { return static_cast<int64_t>(in_flight_.size()); }
   int32_t num_free_blocks() const { return ledger_.num_free(); }
   int32_t num_blocks() const { return ledger_.num_blocks(); }
+  // Of active sequences; those of kept ones are there for whoever needs them.
+  int32_t num_used_blocks() const;
 
  private:
   enum class Probe : uint8_t { kDue, kSent, kPassed };

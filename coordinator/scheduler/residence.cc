@@ -168,6 +168,13 @@ void InstanceScheduler::Begin(Sequence& sequence, const Prefix& prefix) {
   ledger_.Grow(sequence.blocks, sequence.size());
 }
 
+int32_t InstanceScheduler::num_used_blocks() const {
+  std::set<BlockLedger::Block> used;
+  for (const Sequence* sequence : active_)
+    used.insert(sequence->blocks.begin(), sequence->blocks.end());
+  return static_cast<int32_t>(used.size());
+}
+
 // --- Giving way ----------------------------------------------------------------------------------
 
 // Room for the token that is to be sent. False: the sequence itself has had to go.

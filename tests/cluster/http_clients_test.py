@@ -5,10 +5,12 @@ import concurrent.futures
 import http.client
 import json
 import os
+import re
 import unittest
 
 from cluster import ClusterTest, DEMO
 
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NAME = os.path.basename(DEMO)[:-len(".gguf")]
 PROMPT = "Once upon a time there was a pot-luck, and everybody who lived in the street brought a dish"
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a pot-luck?"}]
@@ -173,6 +175,33 @@ class HttpApi(ClusterTest):
         self.assertEqual(ask("GET", "/v1/models", page), (200, "https://chat.example"))
         self.assertEqual(ask("OPTIONS", "/v1/chat/completions", page), (200, "https://chat.example"))
         self.assertEqual(ask("GET", "/v1/models", {"Origin": "https://evil.example"}), (401, None))
+
+    def test_what_prometheus_reads_is_what_the_page_lists(self):
+        self.up("--api-keys", self.write("keys", "desk desk-key-1\n"))
+        for name in ("desk", "den"):
+            self.join(name)
+        self.wait_until("links are measured", lambda status: all(
+            worker["state"] == "ready" and worker["links"] for worker in status["workers"]) and status["workers"][1:])
+        self.wait_until("a model is ready", lambda status: status["instances"][0]["state"] == "ready")
+        self.ask("/v1/completions", prompt=PROMPT, max_tokens=5, ignore_eos=True)
+        connection = http.client.HTTPConnection(self.url, timeout=60)
+        connection.request("GET", "/metrics")
+        reply = connection.getresponse()
+        text = reply.read().decode()
+        connection.close()
+        self.assertEqual(reply.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
+        types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+        with open(os.path.join(SOURCE, "docs/metrics.md"), encoding="utf-8") as page:
+            listed = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page.read(), re.MULTILINE))
+        self.assertEqual(types, listed)
+        samples = re.findall(r"^(\w+)(?:\{([^}]*)\})? (\S+)$", text, re.MULTILINE)
+        self.assertEqual(len({(name, labels) for name, labels, _ in samples}), len(samples), "the same sample twice")
+        values = {name: float(value) for name, _, value in samples}
+        self.assertEqual(values["potluck_generation_tokens_total"], 5)
+        self.assertEqual(values["potluck_time_to_first_token_seconds_count"], 1)
+        self.assertEqual(values["potluck_inter_token_latency_seconds_count"], 4)
+        self.assertEqual(values["potluck_worker_up"], 1)
+        self.assertIn('potluck_http_requests_total{key="none",path="/v1/completions"} 1\n', text)
 
     def test_clients_that_leave_free_what_they_had(self):
         self.begin("--parallel", "4")

@@ -134,6 +134,15 @@ HttpReply PreflightReply(const HttpRequest& request) {
   return reply;
 }
 
+std::string CallerOf(const AccessRules& rules, const HttpRequest& request) {
+  const std::string_view key = KeyOf(request);
+  if (!rules.admin_key.empty() && SameSecret(key, rules.admin_key)) return "admin";
+  for (const ApiKey& one : rules.api_keys) {
+    if (SameSecret(key, one.key)) return one.name;
+  }
+  return "none";
+}
+
 absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request) {
   if (rules.open || request.method == "OPTIONS" || request.path == "/health" ||
       request.path == "/v1/health")

@@ -35,6 +35,10 @@ absl::StatusOr<std::vector<ApiKey>> ParseApiKeys(std::string_view text);
 // before it asks (OPTIONS) needs none.
 absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request);
 
+// Whose key it comes with, for the metrics: a name, "admin", or "none" where it has none that
+// counts.
+std::string CallerOf(const AccessRules& rules, const HttpRequest& request);
+
 // What tells a browser that the page it shows may read the answer: pages of this machine, of the
 // address that was asked itself, and of the origins that the rules name. Source: the Fetch
 // standard.

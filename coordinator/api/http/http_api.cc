@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "coordinator/api/cluster_json.h"
+#include "coordinator/api/cluster_metrics.h"
 #include "coordinator/api/http/completion_answer.h"
 #include "coordinator/api/http/plan_answers.h"
 #include "coordinator/api/http/replies.h"
@@ -23,19 +24,20 @@ constexpr long kMostThoughts = 16;
 
 }  // namespace
 
-HttpApi::HttpApi(HttpApiOptions options, Coordinator& coordinator, ServedModels& models,
-                 Inference& inference, Executor& executor, Executor& thinking)
+HttpApi::HttpApi(HttpApiOptions options, const Around& around)
     : options_(std::move(options)),
-      coordinator_(coordinator),
-      models_(models),
-      inference_(inference),
-      executor_(executor),
-      thinking_(thinking) {}
+      coordinator_(around.coordinator),
+      models_(around.models),
+      inference_(around.inference),
+      metrics_(around.metrics),
+      executor_(around.executor),
+      thinking_(around.thinking) {}
 
 const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
   static const std::map<std::string, Route> routes = {
       {"GET /health", &HttpApi::Health},
       {"GET /v1/health", &HttpApi::Health},
+      {"GET /metrics", &HttpApi::Metrics},
       {"GET /cluster", &HttpApi::Cluster},
       {"GET /cluster/plan", &HttpApi::Plans},
       {"POST /cluster/plan", &HttpApi::Foresee},
@@ -70,6 +72,11 @@ void HttpApi::Handle(Exchange exchange) {
   }
   const auto route = Routes().find(absl::StrCat(request.method, " ", request.path));
   if (route != Routes().end()) {
+    metrics_
+        .AddCounter("potluck_http_requests_total",
+                    "Requests over HTTP, by whose key they came with",
+                    {{"path", request.path}, {"key", CallerOf(options_.access, request)}})
+        .Add(1);
     (this->*route->second)(std::move(exchange));
     return;
   }
@@ -97,6 +104,21 @@ void HttpApi::Health(Exchange exchange) {
 
 void HttpApi::Cluster(Exchange exchange) {
   RespondJson(*exchange, ClusterJson(coordinator_, executor_.clock().SinceStart()));
+}
+
+// The state is taken here, the text is made where no token waits for it.
+void HttpApi::Metrics(Exchange exchange) {
+  auto state = ClusterMetrics(coordinator_, executor_.clock().SinceStart());
+  Read(
+      exchange,
+      [&metrics = metrics_, state = std::move(state),
+       version = coordinator_.options().version.build]() mutable -> absl::StatusOr<std::string> {
+        for (MetricFamily& family : ProcessMetrics(version)) state.push_back(std::move(family));
+        return metrics.Text(state);
+      },
+      [exchange](std::string text) {
+        exchange->Respond(200, MetricRegistry::kContentType, std::move(text));
+      });
 }
 
 void HttpApi::Plans(Exchange exchange) {

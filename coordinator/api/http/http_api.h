@@ -2,6 +2,7 @@
 // the commands of whoever runs it.
 //
 //   GET  /health, /v1/health                        200, or 503 until every model is ready
+//   GET  /metrics                                   for Prometheus: docs/metrics.md
 //   GET  /cluster                                   cluster_json.h
 //   GET, POST /cluster/plan                         plan_answers.h
 //   GET  /v1/models
@@ -24,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/executor.h"
+#include "common/metrics.h"
 #include "coordinator/api/http/access.h"
 #include "coordinator/api/http/completion_request.h"
 #include "coordinator/api/http/http_server.h"
@@ -43,10 +45,18 @@ struct HttpApiOptions {
 // Single-threaded: lives on the coordinator's executor.
 class HttpApi {
  public:
-  // `thinking` is where plans are made that somebody only wants to know, so that no token and no
-  // heartbeat waits for them. All must outlive the object.
-  HttpApi(HttpApiOptions options, Coordinator& coordinator, ServedModels& models,
-          Inference& inference, Executor& executor, Executor& thinking);
+  // All must outlive the object.
+  struct Around {
+    Coordinator& coordinator;
+    ServedModels& models;
+    Inference& inference;
+    MetricRegistry& metrics;
+    Executor& executor;
+    // Where plans are made that somebody only wants to know, so that no token and no heartbeat
+    // waits for them.
+    Executor& thinking;
+  };
+  HttpApi(HttpApiOptions options, const Around& around);
 
   // What a request that may not be made is answered; to be asked before Handle. Thread-safe.
   std::optional<HttpReply> Refusal(const HttpRequest& request) const;
@@ -59,6 +69,7 @@ class HttpApi {
 
   void Health(Exchange exchange);
   void Cluster(Exchange exchange);
+  void Metrics(Exchange exchange);
   void Plans(Exchange exchange);
   void Foresee(Exchange exchange);
   void Models(Exchange exchange);
@@ -93,6 +104,7 @@ class HttpApi {
   Coordinator& coordinator_;
   ServedModels& models_;
   Inference& inference_;
+  MetricRegistry& metrics_;
   Executor& executor_;
   Executor& thinking_;
   const std::shared_ptr<bool> thoughts_ = std::make_shared<bool>();  // each has a copy

@@ -135,6 +135,17 @@ TEST(AccessTest, ABrowserIsToldWhichPagesMayRead) {
               testing::Contains(testing::Pair("Access-Control-Allow-Headers", "x-a, api-key")));
 }
 
+TEST(AccessTest, TellsWhoseKeyItIs) {
+  const auto caller = [](const std::string& key) {
+    return CallerOf(kKeys, Request("GET", "/cluster", {{"Authorization", "Bearer " + key}}));
+  };
+  EXPECT_EQ(caller("people"), "desk");
+  EXPECT_EQ(caller("other"), "guest");
+  EXPECT_EQ(caller("admin"), "admin");
+  EXPECT_EQ(caller("peoplf"), "none");
+  EXPECT_EQ(caller(""), "none");
+}
+
 TEST(ApiKeysTest, AreLinesOfANameAndAKey) {
   const auto keys = ParseApiKeys("# who has which\n\n desk  desk-key-1\r\nphone.2\tphone-key\n");
   ASSERT_TRUE(keys.ok()) << keys.status();

@@ -69,7 +69,7 @@ class HttpApiTest : public testing::Test {
         HttpApiOptions{
             .access = RulesOf(api_key, admin_key),
             .join_line = [](bool replace) { return replace ? "nas:7071/new" : "nas:7071/old"; }},
-        coordinator_, models_, inference_, *logic_, *thinking_);
+        HttpApi::Around{coordinator_, models_, inference_, metrics_, *logic_, *thinking_});
   }
   std::shared_ptr<Reply> Ask(const std::string& method, const std::string& path,
                              const std::string& body = "", const std::string& key = "",
@@ -114,6 +114,7 @@ class HttpApiTest : public testing::Test {
   model::LocalFiles local_;
   ModelLibrary library_{manifests_, local_, *files_, *logic_};
   int64_t unix_time_ = 1000;
+  MetricRegistry metrics_;
   ServedModels models_{{.unix_time = [this] { return unix_time_; },
                         .find_model = [](const std::string& name) { return name; },
                         .opened = {}},
@@ -122,10 +123,7 @@ class HttpApiTest : public testing::Test {
   Inference inference_{{.unix_time = [this] { return unix_time_; },
                         .local_time = [] { return absl::CivilSecond(2025, 1, 1); },
                         .random = [] { return uint64_t{4}; }},
-                       coordinator_,
-                       models_,
-                       *logic_,
-                       *reading_};
+                       Inference::Around{coordinator_, models_, *logic_, *reading_, metrics_}};
   std::unique_ptr<HttpApi> api_;
 };
 
