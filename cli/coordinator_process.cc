@@ -23,6 +23,7 @@
 #include "coordinator/api/http/http_server.h"
 #include "coordinator/api/inference.h"
 #include "coordinator/api/served_models.h"
+#include "coordinator/api/step_metrics.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/library/model_library.h"
 #include "coordinator/state/cluster_state.h"
@@ -275,6 +276,9 @@ class CoordinatorProcess::Impl {
                                                    .executor = logic_,
                                                    .thinking = thinking_});
     coordinator_->SetObserver([this] { OnChanged(); });
+    coordinator_->SetStepObserver([this](const auto& instance, auto timings, absl::Duration took) {
+      steps_.OnStep(instance, timings, took);
+    });
     POTLUCK_ASSIGN_OR_RETURN(const wire::TlsIdentity identity,
                              authority_->MakeCoordinatorIdentity(absl::Now()));
     desk_ = std::make_unique<wire::JoinDesk>(
@@ -344,6 +348,7 @@ class CoordinatorProcess::Impl {
   std::string api_key_, admin_key_;
   std::vector<std::string> http_addresses_, listen_addresses_;
   MetricRegistry metrics_;
+  coordinator::StepMetrics steps_{metrics_};
   std::function<void()> on_ready_;
   bool was_ready_ = false;
   ThreadExecutor logic_{"coordinator"}, planner_{"planner"};

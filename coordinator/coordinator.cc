@@ -162,6 +162,12 @@ void Coordinator::OnEvents(model::InstanceId instance, std::vector<SchedulerEven
   });
 }
 
+void Coordinator::OnStep(model::InstanceId instance, std::span<const wire::StageTiming> timings,
+                         absl::Duration took) {
+  const Hosted* hosted = Find(instance);
+  if (hosted != nullptr && stepped_) stepped_(hosted->instance, timings, took);
+}
+
 std::vector<const Instance*> Coordinator::instances() const {
   std::vector<const Instance*> instances;
   for (const auto& [id, hosted] : instances_) instances.push_back(&hosted->instance);

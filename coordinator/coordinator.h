@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -109,6 +110,11 @@ class Coordinator final : public wire::LinkAcceptor,
   PlanQuestion QuestionFor(partition::InstanceWish wish) const;
   // Called in a task after something of what these tell has changed.
   void SetObserver(std::function<void()> changed) { changed_ = std::move(changed); }
+  // Called for each step that has come back from all stages of the instance's pipeline; `took`:
+  // since it was composed.
+  using StepObserver = std::function<void(
+      const Instance& instance, std::span<const wire::StageTiming> timings, absl::Duration took)>;
+  void SetStepObserver(StepObserver stepped) { stepped_ = std::move(stepped); }
 
  private:
   // A device that has been found slower than planned, and the share of its speed that it gave.
@@ -174,6 +180,8 @@ class Coordinator final : public wire::LinkAcceptor,
   void OnEpochFailed(model::InstanceId instance, const wire::WorkerId& culprit,
                      const absl::Status& why) override;
   void OnEvents(model::InstanceId instance, std::vector<SchedulerEvent> events) override;
+  void OnStep(model::InstanceId instance, std::span<const wire::StageTiming> timings,
+              absl::Duration took) override;
 
   // Plans without it, for a while.
   void Shun(Hosted& hosted, const wire::WorkerId& worker, std::string_view what,
@@ -236,6 +244,7 @@ class Coordinator final : public wire::LinkAcceptor,
   bool thinking_ = false;  // about one of them
   Counters counters_;
   std::function<void()> changed_;
+  StepObserver stepped_;
   bool telling_ = false;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

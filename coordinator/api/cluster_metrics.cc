@@ -32,10 +32,6 @@ MetricLabels With(MetricLabels labels, const char* name, std::string value) {
   return labels;
 }
 
-MetricLabels LabelsOf(const Instance& instance) {
-  return {{"model", instance.model().name}, {"replica", absl::StrCat(instance.model().id)}};
-}
-
 // Names are for people and may be alike; with the id they are one worker's.
 MetricLabels LabelsOf(const wire::WorkerId& worker, const std::string& name) {
   return {{"worker", name}, {"worker_id", worker}};
@@ -64,7 +60,7 @@ void AddInstances(const Coordinator& coordinator, std::vector<MetricFamily>& fam
   Family weights("potluck_worker_weight_bytes", "Weights of these layers");
   Family kv("potluck_worker_kv_bytes", "Room for their keys and values");
   for (const Instance* instance : coordinator.instances()) {
-    const MetricLabels labels = LabelsOf(*instance);
+    const MetricLabels labels = MetricLabelsOf(*instance);
     const InstanceScheduler& scheduler = instance->scheduler();
     ready.Add(labels, instance->ready());
     running.Add(labels, scheduler.num_active());
@@ -129,6 +125,16 @@ void AddWorkers(const Coordinator& coordinator, absl::Duration now,
 }
 
 }  // namespace
+
+MetricLabels MetricLabelsOf(const Instance& instance) {
+  return {{"model", instance.model().name}, {"replica", absl::StrCat(instance.model().id)}};
+}
+
+MetricLabels MetricLabelsOf(const Instance& instance, const partition::StagePlan& stage) {
+  MetricLabels labels = MetricLabelsOf(instance);
+  for (auto& label : LabelsOf(stage.worker_id, stage.name)) labels.push_back(std::move(label));
+  return With(std::move(labels), "device", stage.device_id.substr(stage.worker_id.size() + 1));
+}
 
 std::vector<MetricFamily> ClusterMetrics(const Coordinator& coordinator, absl::Duration now) {
   std::vector<MetricFamily> families;

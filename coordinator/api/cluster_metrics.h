@@ -9,6 +9,10 @@
 
 namespace potluck::coordinator {
 
+// "model" and "replica"; and of a stage its worker and device.
+MetricLabels MetricLabelsOf(const Instance& instance);
+MetricLabels MetricLabelsOf(const Instance& instance, const partition::StagePlan& stage);
+
 std::vector<MetricFamily> ClusterMetrics(const Coordinator& coordinator, absl::Duration now);
 
 }  // namespace potluck::coordinator

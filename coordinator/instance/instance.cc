@@ -410,8 +410,11 @@ absl::Status Instance::OnResult(const wire::WorkerId& from, wire::StepResult res
                                                    ", which does not make any"));
   }
   const bool was_ready = ready();
-  const absl::Status status =
-      scheduler_.OnResult(std::move(result), executor_.clock().SinceStart());
+  const absl::Duration now = executor_.clock().SinceStart();
+  const std::optional<absl::Duration> composed_at = scheduler_.OldestComposedAt();
+  if (result.status.ok() && composed_at.has_value())
+    host_.OnStep(model_.id, result.timings, now - *composed_at);
+  const absl::Status status = scheduler_.OnResult(std::move(result), now);
   // After a first error others may follow until the fence: the scheduler tells which one counts.
   if (status.ok()) {
     Pump();

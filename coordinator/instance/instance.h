@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,9 @@ class InstanceHost {
   virtual void OnEpochFailed(model::InstanceId instance, const wire::WorkerId& culprit,
                              const absl::Status& why) = 0;
   virtual void OnEvents(model::InstanceId instance, std::vector<SchedulerEvent> events) = 0;
+  // A step has come back from all stages; `took`: since it was composed.
+  virtual void OnStep(model::InstanceId instance, std::span<const wire::StageTiming> timings,
+                      absl::Duration took) = 0;
 };
 
 // Single-threaded: lives on its executor.

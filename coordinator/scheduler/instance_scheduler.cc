@@ -259,6 +259,11 @@ bool InstanceScheduler::IsInFlight(int64_t number) const {
          number <= in_flight_.back().number;
 }
 
+std::optional<absl::Duration> InstanceScheduler::OldestComposedAt() const {
+  if (in_flight_.empty()) return std::nullopt;
+  return in_flight_.front().composed_at;
+}
+
 // --- Epochs --------------------------------------------------------------------------------------
 
 void InstanceScheduler::EndEpoch(EpochEnd why) {

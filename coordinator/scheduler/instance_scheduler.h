@@ -159,6 +159,8 @@ class InstanceScheduler {
   std::optional<absl::Duration> ProgressDeadline() const;
 
   bool IsInFlight(int64_t number) const;
+  // When the step was composed that is to come back next; none: none is.
+  std::optional<absl::Duration> OldestComposedAt() const;
   // Positions of a prompt that would not be computed again here now.
   int32_t HeldPrefix(std::vector<model::TokenId> prompt) const;
 

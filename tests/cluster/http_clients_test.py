@@ -201,6 +201,9 @@ class HttpApi(ClusterTest):
         self.assertEqual(values["potluck_time_to_first_token_seconds_count"], 1)
         self.assertEqual(values["potluck_inter_token_latency_seconds_count"], 4)
         self.assertEqual(values["potluck_worker_up"], 1)
+        # Five tokens, and the one by which the pipeline became ready.
+        self.assertGreaterEqual(values["potluck_stage_compute_seconds_count"], 6)
+        self.assertEqual(values["potluck_stage_compute_seconds_count"], values["potluck_hop_transfer_seconds_count"])
         self.assertIn('potluck_http_requests_total{key="none",path="/v1/completions"} 1\n', text)
 
     def test_clients_that_leave_free_what_they_had(self):
