@@ -54,12 +54,10 @@ void Inference::Start(std::string_view kind, AnswerRequest asked,
              context_length = around_.models.ContextLength(*served)] {
               return Encode(to->text, *request, at, context_length);
             },
-            [this, reader](const absl::Status& why) {
-              around_.executor.Post([reader, why] { reader->OnFailed(why); });
-            },
             [this, kind = std::string(kind), request, served = *served,
-             reader](std::vector<model::ChatPrompt> prompts) {
-              Submit(kind, std::move(*request), served, std::move(prompts), reader);
+             reader](absl::StatusOr<std::vector<model::ChatPrompt>> prompts) {
+              if (!prompts.ok()) return reader->OnFailed(prompts.status());
+              Submit(kind, std::move(*request), served, *std::move(prompts), reader);
             });
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,18 +47,18 @@ class Inference {
   // The reader hears of all that follows, errors too. `kind` begins the answer's id: "chatcmpl-".
   void Start(std::string_view kind, AnswerRequest asked, std::shared_ptr<AnswerReader> reader);
 
-  // Runs `work` (thread-safe, a StatusOr) elsewhere and hands on what it returns here, while this
-  // object lives and `gone()` (thread-safe) is false; errors go to `fail`, which is thread-safe.
-  template <typename Gone, typename Work, typename Fail, typename Then>
-  void Elsewhere(Gone gone, Work work, Fail fail, Then then) {
-    around_.reading.Post([gone = std::move(gone), work = std::move(work), fail = std::move(fail),
-                          then = std::move(then), alive = std::weak_ptr(alive_),
-                          &executor = around_.executor]() mutable {
-      if (gone()) return;
-      auto result = work();
-      if (!result.ok()) return fail(result.status());
-      executor.Post([then = std::move(then), result = *std::move(result), alive]() mutable {
-        if (!alive.expired()) then(std::move(result));
+  // Runs `work`, which gives a StatusOr, elsewhere, unless `gone()` is true by then, and tells
+  // `then` here what it gave, while this object lives. Both are called on another thread; what they
+  // share with `then` ends here.
+  template <typename Gone, typename Work, typename Then>
+  void Elsewhere(Gone gone, Work work, Then then) {
+    around_.reading.Post([gone = std::move(gone), work = std::move(work), then = std::move(then),
+                          alive = std::weak_ptr(alive_), &executor = around_.executor]() mutable {
+      std::optional<decltype(work())> result;
+      if (!gone()) result = work();
+      executor.Post([gone = std::move(gone), then = std::move(then), result = std::move(result),
+                     alive]() mutable {
+        if (result.has_value() && !alive.expired()) then(*std::move(result));
       });
     });
   }

@@ -188,8 +188,10 @@ void HttpApi::ChatCompletion(Exchange exchange) {
 template <typename Work, typename Then>
 void HttpApi::Read(Exchange exchange, Work work, Then then) {
   inference_.Elsewhere([exchange] { return exchange->gone(); }, std::move(work),
-                       [exchange](const absl::Status& why) { RespondError(*exchange, why); },
-                       std::move(then));
+                       [exchange, then = std::move(then)](auto result) mutable {
+                         if (!result.ok()) return RespondError(*exchange, result.status());
+                         then(*std::move(result));
+                       });
 }
 
 void HttpApi::Complete(Exchange exchange, CompletionKind kind) {
