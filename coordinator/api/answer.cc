@@ -30,6 +30,8 @@ class Answer::Choice final : public RequestEvents {
   }
 
   void OnProgress(const SchedulerEvent& progress) override {
+    cached_tokens = progress.cached_tokens;
+    if (!answer_.admitted_at_) answer_.admitted_at_ = answer_.now();
     answer_.reader_->OnProgress({.prompt_tokens = progress.prompt_tokens,
                                  .cached_tokens = progress.cached_tokens,
                                  .computed_tokens = progress.computed_tokens,

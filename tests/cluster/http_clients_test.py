@@ -130,6 +130,9 @@ class HttpApi(ClusterTest):
         self.assertEqual(progress[0]["processed"], progress[0]["cache"])
         self.assertEqual(progress[-1]["processed"], 600)
         self.assertEqual(sum("timings" in event for event in events), len(events) - len(progress))
+        timings = [event["timings"] for event in events if "timings" in event]
+        self.assertEqual({part["prompt_n"] + part["cache_n"] for part in timings}, {600})
+        self.assertTrue(all(part["prompt_ms"] > 0 and part["queue_ms"] > 0 for part in timings), timings)
 
     def test_a_prompt_that_is_too_long_is_told_in_numbers(self):
         self.begin("--ctx", "64")
