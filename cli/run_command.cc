@@ -19,6 +19,7 @@
 #include "cli/terminal.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "coordinator/api/http/completion_json.h"
 #include "model/generation/generator.h"
 
 namespace potluck::cli {
@@ -49,11 +50,7 @@ void PrintSummary(const model::Generation& generation) {
 ordered_json LogprobsAsJson(const model::Generation& generation,
                             const model::Tokenizer& tokenizer) {
   const auto entry = [&](const model::TokenLogprob& token) {
-    const auto bytes = tokenizer.TokenBytes(token.id);
-    return ordered_json{{"id", token.id},
-                        {"token", tokenizer.TokenText(token.id)},
-                        {"logprob", token.logprob},
-                        {"bytes", std::vector<uint8_t>(bytes.begin(), bytes.end())}};
+    return coordinator::LogprobJson(token, tokenizer);
   };
   ordered_json all = ordered_json::array();
   for (const auto& logprobs : generation.logprobs) {

@@ -12,20 +12,13 @@ using nlohmann::ordered_json;
 
 // {"content": [{"id", "token", "logprob", "bytes", "top_logprobs"}]}
 ordered_json ChatLogprobs(const CompletionChoice& choice, const model::Tokenizer& tokenizer) {
-  const auto entry = [&](const model::TokenLogprob& token) {
-    const auto bytes = tokenizer.TokenBytes(token.id);
-    return ordered_json{{"id", token.id},
-                        {"token", tokenizer.TokenText(token.id)},
-                        {"logprob", token.logprob},
-                        {"bytes", std::vector<uint8_t>(bytes.begin(), bytes.end())}};
-  };
   ordered_json content = ordered_json::array();
   for (const ChosenToken& chosen : choice.tokens) {
     if (chosen.logprobs.empty()) continue;
-    ordered_json token = entry(chosen.logprobs.front());
+    ordered_json token = LogprobJson(chosen.logprobs.front(), tokenizer);
     token["top_logprobs"] = ordered_json::array();
     for (size_t i = 1; i < chosen.logprobs.size(); ++i)
-      token["top_logprobs"].push_back(entry(chosen.logprobs[i]));
+      token["top_logprobs"].push_back(LogprobJson(chosen.logprobs[i], tokenizer));
     content.push_back(std::move(token));
   }
   return {{"content", std::move(content)}};
@@ -83,6 +76,14 @@ ordered_json PerToken(int64_t count, absl::Duration time) {
 }
 
 }  // namespace
+
+ordered_json LogprobJson(const model::TokenLogprob& token, const model::Tokenizer& tokenizer) {
+  const auto bytes = tokenizer.TokenBytes(token.id);
+  return {{"id", token.id},
+          {"token", tokenizer.TokenText(token.id)},
+          {"logprob", token.logprob},
+          {"bytes", std::vector<uint8_t>(bytes.begin(), bytes.end())}};
+}
 
 ordered_json CompletionEnvelope(CompletionKind kind, const Answer::Head& head,
                                 const std::string& fingerprint, bool chunk) {

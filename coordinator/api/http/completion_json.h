@@ -31,6 +31,9 @@ nlohmann::ordered_json ChunkChoice(CompletionKind kind, const CompletionChoice& 
 // {"role": "assistant", "content": null}: what a chat's choice begins with.
 nlohmann::ordered_json RoleChoice(int index);
 
+// {"id", "token", "logprob", "bytes"}
+nlohmann::ordered_json LogprobJson(const model::TokenLogprob& token,
+                                   const model::Tokenizer& tokenizer);
 nlohmann::ordered_json UsageJson(const AnswerUsage& usage);
 nlohmann::ordered_json TimingsJson(const AnswerUsage& usage);
 nlohmann::ordered_json ProgressJson(const PromptProgress& progress);
