@@ -8,17 +8,20 @@ Workers are pinned to a share of the cores each and join over loopback with mutu
            through both beside one of them; the CPU time of the coordinator's threads for each token of 16 streams (its own
            work is on the one called coordinator)
   change   the longest wait for a next token around a planned leave, a kill and a freeze of a stage, with and without a
-           standby; the model's layers are on two of the workers, a third one is free
+           standby, and how much of it had passed when the next plan was in place: the rest is replay; the model's layers
+           are on two of the workers, a third one is free
 """
 
 import argparse
 import collections
 import concurrent.futures
 import contextlib
+import datetime
 import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +73,12 @@ class Cluster:
             assert time.monotonic() < deadline, f"{self.stages()} instead of {names}"
             time.sleep(0.2)
 
+    def plans_in_place(self):
+        """When, on the clock of time.monotonic()."""
+        stamps = re.findall(r'time=(\S+) .*event="plan in place"', self.processes[0].text)
+        ahead = time.time() - time.monotonic()
+        return [datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() - ahead for stamp in stamps]
+
     def end(self):
         for process in self.processes:
             process.kill()
@@ -102,8 +111,9 @@ class Stream(threading.Thread):
             time.sleep(0.01)
 
     def longest_wait(self, since):
-        times = [t for t in self.times if t >= since]
-        return max(b - a for a, b in zip([since, *times], times))
+        """When it began, and its seconds."""
+        times = [since, *(t for t in self.times if t >= since)]
+        return max(zip(times, (b - a for a, b in zip(times, times[1:]))), key=lambda wait: wait[1])
 
 
 def rate(streams):
@@ -205,14 +215,17 @@ def wait_around(model, what, standby):
         time.sleep(15 if standby else 2)  # copies are made in the background
         stream = Stream(cluster, PROMPT, 400)
         stream.wait_for_tokens(30)
-        usual = stream.longest_wait(stream.times[5])
+        usual = stream.longest_wait(stream.times[5])[1]
         since = time.monotonic()
         cluster.workers["b"].process.send_signal(
             {"leave": signal.SIGTERM, "kill": signal.SIGKILL, "freeze": signal.SIGSTOP}[what])
         stream.join()
         assert stream.error is None, stream.error
         counters = cluster.call("/cluster")["counters"]
-        print(f"{what:6} {'standby' if standby else 'none':8} longest wait {stream.longest_wait(since):6.2f} s, usually "
+        began, longest = stream.longest_wait(since)
+        planned = [t - began for t in cluster.plans_in_place() if began < t < began + longest]
+        in_place = f"{planned[-1]:5.2f} s until the plan was in place" if planned else "no plan came into place in it"
+        print(f"{what:6} {'standby' if standby else 'none':8} longest wait {longest:5.2f} s, {in_place}; usually "
               f"{usual:.3f} s; after it {cluster.stages()}; {counters['replans']} re-plans", flush=True)
         cluster.end()
 

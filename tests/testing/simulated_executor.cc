@@ -1,8 +1,19 @@
 #include "tests/testing/simulated_executor.h"
 
+#include <time.h>
+
 #include <algorithm>
 
 namespace potluck {
+namespace {
+
+absl::Duration ThreadCpuTime() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return absl::DurationFromTimespec(time);
+}
+
+}  // namespace
 
 std::unique_ptr<SimulatedExecutor> SimulatedTime::MakeExecutor() {
   return std::unique_ptr<SimulatedExecutor>(new SimulatedExecutor(*this, ++num_executors_));
@@ -43,7 +54,14 @@ bool SimulatedTime::RunNext() {
   Mix(event.executor->number_);
   ++num_run_;
   Executor::Task task = std::move(event.task);
+  SimulatedExecutor& executor = *event.executor;
+  if (!executor.measures_) {
+    task();
+    return true;
+  }
+  const absl::Duration began = ThreadCpuTime();
   task();
+  executor.cpu_time_ += ThreadCpuTime() - began;
   return true;
 }
 

@@ -86,13 +86,18 @@ class SimulatedExecutor final : public Executor {
   bool stopped() const { return stopped_; }
   bool paused() const { return paused_; }
 
+  // From now on. The real time that tasks take, for benchmarks: of the CPU, not the simulated one.
+  void MeasureTasks() { measures_ = true; }
+  absl::Duration cpu_time() const { return cpu_time_; }
+
  private:
   friend class SimulatedTime;
   SimulatedExecutor(SimulatedTime& time, uint64_t number) : time_(time), number_(number) {}
 
   SimulatedTime& time_;
   const uint64_t number_;
-  bool stopped_ = false, paused_ = false;
+  bool stopped_ = false, paused_ = false, measures_ = false;
+  absl::Duration cpu_time_;
   std::vector<std::pair<SimulatedTime::Key, Task>> waiting_;  // for Resume
 };
 
