@@ -17,6 +17,8 @@ wire::Peer CoordinatorPeer(const WorkerOptions& options) {
 // A Prepare that comes after its Release is known by its number; those of instances long gone are
 // not kept for ever.
 constexpr size_t kMostReleased = 1024;
+// Of who leaves, with a link that has broken.
+constexpr absl::Duration kLeavingWithoutCoordinator = absl::Seconds(2);
 constexpr absl::Duration kAddressWatch = absl::Seconds(10);
 
 std::string Who(const WorkerOptions& options) {
@@ -52,7 +54,11 @@ void Worker::Leave() {
     FinishLeaving();
     return;
   }
-  drain_.Start(options_.drain_timeout, [this] {
+  Drain(options_.drain_timeout);
+}
+
+void Worker::Drain(absl::Duration patience) {
+  drain_.Start(patience, [this] {
     Tell(wire::Leaving{.hurry = true});
     FinishLeaving();
   });
@@ -118,7 +124,10 @@ void Worker::OnWelcome(const wire::Welcome& welcome) {
   UpdateLinks();
   if (options_.addresses) WatchAddresses();
   if (paused_) Tell(wire::Pausing{.paused = *paused_});
-  if (leaving_) Tell(wire::Leaving{.hurry = false});
+  if (leaving_) {
+    Tell(wire::Leaving{.hurry = false});
+    Drain(options_.drain_timeout);
+  }
   if (events_.joined) events_.joined(welcome);
 }
 
@@ -132,6 +141,9 @@ void Worker::WatchAddresses() {
 
 void Worker::OnControlLost(const absl::Status& why, bool welcomed) {
   UpdateLinks();
+  // A whole home may be on its way down: without a coordinator nobody's answers wait for this one.
+  if (leaving_ && !left_ && welcomed)
+    Drain(std::min(options_.drain_timeout, kLeavingWithoutCoordinator));
   if (events_.lost) events_.lost(why, welcomed);
 }
 

@@ -88,6 +88,8 @@ class Worker final : public wire::LinkAcceptor,
   int64_t num_dropped_frames() const;
 
  private:
+  // Leaves once so long has passed, unless it may before.
+  void Drain(absl::Duration patience);
   // ControlEvents
   wire::WorkerHello MakeHello() override;
   wire::Heartbeat MakeHeartbeat() override;

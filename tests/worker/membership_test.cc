@@ -177,6 +177,25 @@ TEST_F(MembershipTest, WithoutACoordinatorItLeavesAtOnce) {
   EXPECT_TRUE(worker.left);
 }
 
+TEST_F(MembershipTest, ACoordinatorThatIsGoneIsNotWaitedForLong) {
+  SimulatedWorker& worker = world_.AddWorker("w1");
+  SimulatedWorker& other = world_.AddWorker("w2");
+  world_.Run();
+  worker.worker->Leave();
+  other.worker->Leave();
+  world_.Run();
+  // A link that was only cut is there again, and the worker asks again.
+  world_.network.BreakLinks("w2", "", absl::UnavailableError("cut"));
+  world_.Run(absl::Seconds(5));
+  EXPECT_FALSE(worker.left);
+  EXPECT_FALSE(other.left);
+  EXPECT_FALSE(world_.Control("w2").All<wire::Leaving>().empty());
+  world_.coordinator_transport->Vanish();
+  world_.Run(absl::Seconds(3));
+  EXPECT_TRUE(worker.left);
+  EXPECT_TRUE(other.left);
+}
+
 TEST_F(MembershipTest, APauseIsToldAgainAfterComingBack) {
   SimulatedWorker& worker = world_.AddWorker("w1");
   world_.Run();
