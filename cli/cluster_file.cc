@@ -203,6 +203,17 @@ void AddOtherLinks(const LinkProfile& other, ClusterProfile& cluster) {
   }
 }
 
+// Who is alone on the coordinator's machine is taken for the worker of its own process.
+std::string OwnWorkerOf(const ClusterProfile& cluster) {
+  std::string own;
+  for (const DeviceProfile& device : cluster.devices) {
+    if (device.host_id != cluster.coordinator_host_id) continue;
+    if (!own.empty() && own != device.worker_id) return "";
+    own = device.worker_id;
+  }
+  return own;
+}
+
 }  // namespace
 
 absl::StatusOr<ClusterProfile> ClusterFromJson(const Json& json) {
@@ -221,6 +232,7 @@ absl::StatusOr<ClusterProfile> ClusterFromJson(const Json& json) {
     POTLUCK_ASSIGN_OR_RETURN(DeviceProfile device, ReadDevice(devices[i], i));
     cluster.devices.push_back(std::move(device));
   }
+  cluster.coordinator_worker_id = OwnWorkerOf(cluster);
   POTLUCK_ASSIGN_OR_RETURN(const std::span<const Json> links, ReadArray(json, "links"));
   for (size_t i = 0; i < links.size(); ++i) {
     POTLUCK_ASSIGN_OR_RETURN(LinkProfile link, ReadLink(links[i], absl::StrCat("link ", i), true));

@@ -62,7 +62,8 @@ absl::StatusOr<ManualSplit> MakeManualSplit(const CostModel& model) {
     const std::vector<int> devices = DevicesCalled(model, wish.name);
     if (devices.empty()) {
       split.why_not =
-          absl::StrCat("no device that may have layers is called ", Printable(wish.name));
+          absl::StrCat("no device called ", Printable(wish.name),
+                       " may have layers now (if it is here, it is left out, and why is told)");
       return split;
     }
     for (const int number : devices) {

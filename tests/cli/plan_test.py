@@ -31,7 +31,8 @@ class Plan(ProgramTest):
         return {stage["device"]: stage["layers"] for stage in plan["stages"]}
 
     def test_fastest_machine_alone(self):
-        home = cluster(device("desk", 40), device("pi", 4, host="shelf"), device("nas", state="paused"))
+        home = cluster(device("desk", 40), device("pi", 4, host="shelf"), device("nas", state="paused"),
+                       coordinator={"host": "router"})
         plan = self.plan(home)
         self.assertEqual(list(self.layers(plan)), ["desk"])
         reasons = {one["device"]: one["reason"] for one in plan["left_out"]}
@@ -46,6 +47,10 @@ class Plan(ProgramTest):
                       "left out", "pi: with it the model would be slower", "if a worker is lost", "it goes on",
                       "standby for layers 0-", "may take"):
             self.assertIn(words, text)
+
+    def test_the_coordinators_own_worker_goes_with_it(self):
+        loss = self.plan(cluster(device("desk", 40), device("pi", 4)))["losses"][0]
+        self.assertEqual((loss["worker"], loss["survived"], loss["how"]), ("desk", False, "it is the coordinator, too"))
 
     def test_spread_and_wishes(self):
         home = cluster(device("desk", 40), device("pi", 4))

@@ -326,8 +326,7 @@ TEST(PlannerTest, LayersWhereAPersonWishesThem) {
   const InstancePlan without = MustPlan(cluster, wish);
   EXPECT_THAT(DevicesOf(without), ElementsAre("desk"));
   EXPECT_THAT(without.notes,
-              Contains(HasSubstr("planned without the wish for layers: no device that may have "
-                                 "layers is called nas")));
+              Contains(HasSubstr("planned without the wish for layers: no device called nas")));
 
   wish.layers = *ParseLayerWishes("desk=0-11,pi=13-19");
   EXPECT_THAT(Text(PlanInstance(cluster, wish, {}).status()), HasSubstr("layer 12 of 20"));
