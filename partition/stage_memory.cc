@@ -26,10 +26,11 @@ int64_t KvCapacity(int64_t context_length, int64_t parallel) {
 }
 
 int64_t KvBytes(const LayerShape& layer, const InstanceWish& wish) {
-  int64_t blocks = KvCapacity(wish.context_length, wish.parallel) / kernels::kKvBlockPositions;
+  int64_t blocks =
+      KvCapacity(wish.context_length, wish.parallel) / kernels::kKvBlockPositions + kSpareKvBlocks;
   if (layer.window > 0) {
     const int64_t per_sequence = BlocksFor(layer.window + wish.max_step_tokens) + 1;
-    blocks = std::min(blocks, Product(wish.parallel, per_sequence));
+    blocks = std::min(blocks, Product(wish.parallel + 1, per_sequence));  // one is the probe's
   }
   const int64_t block_bytes =
       kernels::BytesOf(wish.kv_dtype, kernels::kKvBlockPositions * layer.kv_values);

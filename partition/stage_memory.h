@@ -47,6 +47,9 @@ class StageMemory {
 // not full.
 int64_t KvCapacity(int64_t context_length, int64_t parallel);
 
+// Of every stage's cache beyond that: for the probe, and some that nobody has to count.
+inline constexpr int64_t kSpareKvBlocks = 8;
+
 // Of one layer, as KvCache::BytesFor has it (a test holds them equal).
 int64_t KvBytes(const LayerShape& layer, const InstanceWish& wish);
 

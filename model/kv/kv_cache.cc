@@ -22,8 +22,8 @@ int32_t FirstVisible(int32_t window, int32_t position) {
 }
 
 int64_t NumBlocks(const KvOptions& options, int64_t window) {
-  // Each sequence may end in a block that is not full.
-  const int64_t full = BlocksFor(options.capacity) + options.max_sequences;
+  const int64_t full =
+      BlocksFor(options.capacity) + options.spare_blocks.value_or(options.max_sequences);
   if (window == 0) return full;
   const int64_t per_sequence = BlocksFor(window + options.max_step_tokens) + 1;
   return std::min(full, options.max_sequences * per_sequence);

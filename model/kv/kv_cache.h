@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -31,6 +32,9 @@ struct KvOptions {
   int64_t capacity = 0;
   int64_t max_sequences = 1;
   int64_t max_step_tokens = 0;
+  // Beyond `capacity`: each sequence may end in a block that is not full. Less than one for each
+  // where whoever fills the cache counts in blocks.
+  std::optional<int64_t> spare_blocks;
 };
 
 // What a stage's layers need of the cache.

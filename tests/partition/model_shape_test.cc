@@ -45,14 +45,18 @@ TEST_P(ModelShapeTest, TakesWhatTheDecoderTakes) {
     const StageMemory memory(wish);
     for (int64_t first = 0; first < config.num_layers; ++first) {
       for (int64_t end = first + 1; end <= config.num_layers; ++end) {
+        // As coordinator and worker make them: a windowed model has no sequences to spare.
+        const bool windowed = std::ranges::any_of(
+            shape->layers, [](const LayerShape& layer) { return layer.window > 0; });
         const absl::StatusOr<model::StageMemory> taken =
             model::DecoderStage::MemoryFor(config, *file->weights,
                                            {.range = {2 * first, 2 * end},
                                             .context_length = 100,
                                             .kv = {.dtype = wish.kv_dtype,
-                                                   .capacity = 300,
-                                                   .max_sequences = 3,
-                                                   .max_step_tokens = step_tokens},
+                                                   .capacity = KvCapacity(100, 3),
+                                                   .max_sequences = windowed ? 4 : 256,
+                                                   .max_step_tokens = step_tokens,
+                                                   .spare_blocks = kSpareKvBlocks},
                                             .max_tokens = step_tokens,
                                             .max_outputs = 32});
         ASSERT_TRUE(taken.ok()) << taken.status().message();

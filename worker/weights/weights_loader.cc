@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/status_macros.h"
+#include "partition/stage_memory.h"
 #include "worker/disposal.h"
 #include "worker/stage/device_stage.h"
 
@@ -37,8 +38,10 @@ model::StageOptions StageOptionsOf(const wire::Prepare& plan) {
   model::StageOptions options;
   options.range = plan.range;
   options.context_length = plan.context_length;
-  options.kv = {
-      .dtype = plan.kv_dtype, .capacity = plan.kv_capacity, .max_sequences = plan.max_sequences};
+  options.kv = {.dtype = plan.kv_dtype,
+                .capacity = plan.kv_capacity,
+                .max_sequences = plan.max_sequences,
+                .spare_blocks = partition::kSpareKvBlocks};
   options.max_tokens = plan.max_tokens;
   options.max_outputs = std::min(plan.max_outputs, plan.max_tokens);
   return options;

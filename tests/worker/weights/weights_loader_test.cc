@@ -11,6 +11,7 @@
 #include "kernels/devices.h"
 #include "model/generation/generator.h"
 #include "model/generation/local_model.h"
+#include "partition/stage_memory.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/worker/weights/weights_world.h"
 
@@ -444,8 +445,10 @@ TEST_F(WeightsLoaderTest, TakesNoMoreThanItsOwnerLends) {
   model::StageOptions options;
   options.range = plan.range;
   options.context_length = plan.context_length;
-  options.kv = {
-      .dtype = plan.kv_dtype, .capacity = plan.kv_capacity, .max_sequences = plan.max_sequences};
+  options.kv = {.dtype = plan.kv_dtype,
+                .capacity = plan.kv_capacity,
+                .max_sequences = plan.max_sequences,
+                .spare_blocks = partition::kSpareKvBlocks};
   options.max_tokens = plan.max_tokens;
   options.max_outputs = plan.max_outputs;
   const auto memory = model::DecoderStage::MemoryFor(*file->config, *file->weights, options);
