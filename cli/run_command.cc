@@ -21,6 +21,9 @@
 #include "common/text.h"
 #include "coordinator/api/http/completion_json.h"
 #include "model/generation/generator.h"
+#include "model/generation/reasoning_text.h"
+#include "model/grammar/grammar.h"
+#include "model/grammar/json_grammar.h"
 
 namespace potluck::cli {
 namespace {
@@ -171,7 +174,10 @@ class Runner {
 
   absl::StatusOr<std::vector<model::TokenId>> EncodeConversation() {
     auto prompt = loaded_.text().EncodeChat({.messages = messages_, .now = LocalTime()});
-    if (prompt.ok()) return std::move(prompt->ids);
+    if (prompt.ok()) {
+      request_.sampling.grammar_after = prompt->opens_reasoning ? model::kThinkClose : "";
+      return std::move(prompt->ids);
+    }
     if (options_.system.empty()) return prompt.status();
     // Some templates (gemma's) refuse the system role and nothing else.
     ordered_json without_system = messages_;
@@ -245,8 +251,23 @@ absl::Status CheckOptions(const RunOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status Run(const RunOptions& options) {
+// What the answer has to look like.
+absl::StatusOr<std::string> ReadGrammar(const RunOptions& options) {
+  if (options.json_schema_file.empty())
+    return options.grammar_file.empty() ? "" : ReadTextFile(options.grammar_file);
+  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(options.json_schema_file));
+  const absl::StatusOr<std::string> grammar = model::SchemaTextGrammar(text);
+  if (!grammar.ok()) return Annotate(grammar.status(), options.json_schema_file);
+  return grammar;
+}
+
+absl::Status Run(RunOptions options) {
   POTLUCK_RETURN_IF_ERROR(CheckOptions(options));
+  POTLUCK_ASSIGN_OR_RETURN(options.sampling.grammar, ReadGrammar(options));
+  if (!options.sampling.grammar.empty()) {
+    const absl::Status grammar = model::ParseGbnf(options.sampling.grammar).status();
+    if (!grammar.ok()) return Annotate(grammar, options.grammar_file + options.json_schema_file);
+  }
   const bool converse =
       !options.prompt.has_value() && IsTerminal(STDIN_FILENO) && !options.raw && !options.json;
   std::string prompt = options.prompt.value_or("");
@@ -305,6 +326,11 @@ void AddRunCommand(CLI::App& app, Command& command) {
   run->add_option("--stop", options->stop,
                   "End the answer before this text (may be given several times)")
       ->allow_extra_args(false);
+  CLI::Option* grammar = run->add_option("--grammar-file", options->grammar_file,
+                                         "The answer keeps to this grammar (GBNF)");
+  run->add_option("--json-schema-file", options->json_schema_file,
+                  "The answer is JSON that keeps to this schema")
+      ->excludes(grammar);
   CLI::Option* logprobs =
       run->add_option("--logprobs", options->top_logprobs,
                       "With --json: log-probabilities, and those of the K likeliest")

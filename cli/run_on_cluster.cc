@@ -118,6 +118,7 @@ class RemoteRunner {
     set("presence_penalty", sampling.presence_penalty);
     set("frequency_penalty", sampling.frequency_penalty);
     set("seed", sampling.seed);
+    if (!sampling.grammar.empty()) body["grammar"] = sampling.grammar;
     if (options_.max_tokens >= 0) body["max_tokens"] = options_.max_tokens;
     if (chats_) body["reasoning_format"] = "none";  // all is shown, as without a cluster
     if (!options_.stop.empty()) body["stop"] = options_.stop;

@@ -22,6 +22,7 @@ struct RunOptions {
   int64_t max_tokens = -1;
   int top_logprobs = -1;
   std::vector<std::string> stop;
+  std::string grammar_file, json_schema_file;  // at most one; `sampling` has the grammar then
   model::SamplingOverrides sampling;
 };
 

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "wire/version.h"
 
 namespace potluck::coordinator {
 namespace {
@@ -100,6 +101,18 @@ absl::Status Coordinator::Unload(model::InstanceId instance) {
   return absl::OkStatus();
 }
 
+// An older worker would leave the grammar alone.
+absl::Status Coordinator::CheckKnowsGrammars(const Instance& instance) const {
+  const Pipeline* pipeline =
+      instance.pipeline() != nullptr ? instance.pipeline() : instance.target();
+  const Member* last = membership_.Find(pipeline->plan.stages.back().worker_id);
+  if (last == nullptr || last->hello.version.minor >= wire::kMinorWithGrammars)
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the worker \"", last->hello.name,
+                   "\" is too old to keep to a grammar: update potluck there"));
+}
+
 absl::StatusOr<Coordinator::RequestId> Coordinator::Submit(model::InstanceId instance,
                                                            SequenceRequest request,
                                                            RequestEvents& events) {
@@ -109,6 +122,8 @@ absl::StatusOr<Coordinator::RequestId> Coordinator::Submit(model::InstanceId ins
   // Between two plans it waits for the next one.
   if (hosted->epochs == 0 ? hosted->instance.target() == nullptr : hosted->planless)
     return hosted->trouble;
+  if (!request.sampling.grammar.empty())
+    POTLUCK_RETURN_IF_ERROR(CheckKnowsGrammars(hosted->instance));
   POTLUCK_ASSIGN_OR_RETURN(const model::SequenceId sequence,
                            hosted->instance.Submit(std::move(request)));
   hosted->requests[sequence] = &events;

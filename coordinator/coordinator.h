@@ -226,6 +226,7 @@ class Coordinator final : public wire::LinkAcceptor,
   void OnCopyEnded(const wire::WorkerId& from, const wire::CopyEnded& ended);
   Hosted* Find(model::InstanceId instance);
   const Hosted* Find(model::InstanceId instance) const;
+  absl::Status CheckKnowsGrammars(const Instance& instance) const;
   void Changed();
   absl::Duration now() const { return executor_.clock().SinceStart(); }
 

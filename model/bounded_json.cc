@@ -113,6 +113,16 @@ absl::StatusOr<Json> ReadJsonObject(const std::string& path, uint64_t max_bytes)
   return ParseJsonObject(text, path);
 }
 
+nlohmann::ordered_json OrderedMember(std::string_view text, std::string_view key) {
+  using nlohmann::ordered_json;
+  const auto keep = [key](int depth, ordered_json::parse_event_t event, ordered_json& parsed) {
+    return depth != 1 || event != ordered_json::parse_event_t::key || parsed == key;
+  };
+  const ordered_json object = ordered_json::parse(text, keep, /*allow_exceptions=*/false);
+  const auto found = object.find(key);
+  return found == object.end() ? ordered_json() : *found;
+}
+
 const Json* FindKey(const Json& object, std::string_view key) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(key);

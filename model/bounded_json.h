@@ -27,6 +27,10 @@ absl::StatusOr<Json> ParseJsonObject(std::string_view text, const std::string& w
 // every error names.
 absl::StatusOr<Json> ReadJsonObject(const std::string& path, uint64_t max_bytes);
 
+// A member of an object that ParseJsonObject has taken, once more, with all members of objects in
+// the order of the text; null where it is missing. For small ones: looking up is slow.
+nlohmann::ordered_json OrderedMember(std::string_view text, std::string_view key);
+
 // The value of `key`, or null where it is missing or JSON's null. `object` may be anything.
 const Json* FindKey(const Json& object, std::string_view key);
 

@@ -9,7 +9,8 @@
 namespace potluck::wire {
 
 inline constexpr int32_t kProtocolMajor = 1;
-inline constexpr int32_t kProtocolMinor = 2;
+inline constexpr int32_t kProtocolMinor = 3;
+inline constexpr int32_t kMinorWithGrammars = 3;
 
 // What this program says of itself. `build`: for people, "0.1.0".
 Version OurVersion(std::string build);

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "model/generation/reasoning_text.h"
 
 namespace potluck::coordinator {
 namespace {
@@ -71,6 +72,13 @@ void Inference::Submit(std::string_view kind, AnswerRequest asked, Served served
   served = around_.models.ReplicaFor(served, prompts.front().ids);
   SequenceRequest request;
   request.sampling = asked.sampling.Over(served.model->text.default_sampling(), options_.random());
+  if (!request.sampling.grammar.empty()) {
+    if (served.model->text.tokenizer().end_of_generation().empty())
+      return reader->OnFailed(absl::InvalidArgumentError(
+          "this model has no token that ends an answer: it cannot keep to a grammar"));
+    // Who thinks aloud first keeps to it afterwards.
+    if (prompts.front().opens_reasoning) request.sampling.grammar_after = model::kThinkClose;
+  }
   request.max_tokens = asked.max_tokens;
   if (!asked.ignore_eos) request.end_tokens = served.model->end_tokens;
   request.top_logprobs = asked.top_logprobs;

@@ -15,6 +15,16 @@ constexpr int32_t kMostStepErrors = 2;
 constexpr double kPatience = 8;
 constexpr absl::Duration kLeastPatience = absl::Seconds(10);
 
+// What one message has room for: half a MiB of long ones, beside many short ones.
+constexpr size_t kLongStartBytes = 1024;
+constexpr size_t kMostStartBytes = size_t{1} << 19;
+
+size_t BytesOf(const model::SamplingParams& sampling) {
+  constexpr size_t kBytesOfBias = 16;
+  return sampling.grammar.size() + sampling.grammar_after.size() +
+         sampling.logit_bias.size() * kBytesOfBias;
+}
+
 }  // namespace
 
 Sequence* InstanceScheduler::Find(model::SequenceId id) {
@@ -34,6 +44,16 @@ int64_t InstanceScheduler::PositionLimit() const {
 // All that is known must be computed again at once after a change of plan.
 bool InstanceScheduler::NeverFits(const Sequence& sequence) const {
   return BlocksFor(sequence.size()) > ledger_.num_blocks();
+}
+
+// A change of plan tells all of them in one message.
+absl::Status InstanceScheduler::CheckRoomForStarts(const model::SamplingParams& sampling) const {
+  size_t bytes = BytesOf(sampling);
+  if (bytes < kLongStartBytes) return absl::OkStatus();
+  for (const auto& [id, sequence] : sequences_) bytes += BytesOf(sequence->request.sampling);
+  if (bytes <= kMostStartBytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      "the grammars and biases of the requests here are too long together: try again later");
 }
 
 absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest request) {
@@ -60,6 +80,7 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
     return absl::ResourceExhaustedError(
         absl::StrCat(num_waiting(), " requests wait already: try again later"));
   }
+  POTLUCK_RETURN_IF_ERROR(CheckRoomForStarts(request.sampling));
   auto sequence = std::make_unique<Sequence>();
   sequence->id = next_id_++;
   sequence->tokens = std::exchange(request.prompt, {});

@@ -216,6 +216,7 @@ class InstanceScheduler {
   };
 
   // instance_scheduler.cc: requests and results
+  absl::Status CheckRoomForStarts(const model::SamplingParams& sampling) const;
   Sequence* Find(model::SequenceId id);
   absl::Status CheckResult(const wire::StepResult& result, const StepInFlight& step) const;
   void AcceptToken(Sequence& sequence, wire::TokenResult token);

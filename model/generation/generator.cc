@@ -8,8 +8,6 @@
 #include "model/generation/context_overflow.h"
 
 namespace potluck::model {
-namespace {}  // namespace
-
 double GenerationTimings::prompt_tokens_per_second() const {
   const double seconds = absl::ToDoubleSeconds(prompt_time);
   return seconds > 0 ? static_cast<double>(prompt_tokens - cached_tokens) / seconds : 0;
@@ -20,6 +18,13 @@ double GenerationTimings::generated_tokens_per_second() const {
   return seconds > 0 && generated_tokens > 1 ? static_cast<double>(generated_tokens - 1) / seconds
                                              : 0;
 }
+
+// The grammars' vocabulary shares nothing: the tokenizer outlives both.
+Generator::Generator(DecoderStage& stage, const Tokenizer& tokenizer, const Clock& clock)
+    : stage_(stage), tokenizer_(tokenizer), clock_(clock), grammars_([&tokenizer] {
+        return std::make_shared<const TokenTrie>(
+            std::shared_ptr<const Tokenizer>(std::shared_ptr<void>(), &tokenizer));
+      }) {}
 
 absl::StatusOr<Generation> Generator::Generate(const GenerationRequest& request,
                                                const GenerationCallbacks& callbacks) {
@@ -51,7 +56,8 @@ absl::Status Generator::Check(const GenerationRequest& request) const {
         {.prompt_tokens = prompt_length, .context_length = stage_.context_length()},
         "shorten the prompt, or choose a larger context (--ctx)");
   }
-  return CheckSampling(request.sampling, stage_.config().vocab_size);
+  POTLUCK_RETURN_IF_ERROR(CheckSampling(request.sampling, stage_.config().vocab_size));
+  return CheckGrammar(request.sampling);
 }
 
 // The whole prompt but what is cached, in chunks; only the last token's logits are wanted. False if
@@ -83,6 +89,7 @@ absl::Status Generator::Decode(const GenerationRequest& request,
     generation.text.append(text);
     if (callbacks.on_text) callbacks.on_text(text);
   };
+  POTLUCK_ASSIGN_OR_RETURN(const auto grammar, grammars_.Begin(request.sampling));
   std::vector<TokenId> history = request.prompt;
   while (true) {
     const auto generated = static_cast<int64_t>(generation.ids.size());
@@ -96,11 +103,13 @@ absl::Status Generator::Decode(const GenerationRequest& request,
       break;
     }
     POTLUCK_RETURN_IF_ERROR(stage_.ReadLogits(0, logits_));
-    POTLUCK_ASSIGN_OR_RETURN(
-        const TokenId id,
-        sampler_.Sample(
-            logits_, request.sampling,
-            {.history = history, .prompt_length = request.prompt.size(), .position = position}));
+    POTLUCK_ASSIGN_OR_RETURN(const TokenId id,
+                             sampler_.Sample(logits_, request.sampling,
+                                             {.history = history,
+                                              .prompt_length = request.prompt.size(),
+                                              .position = position,
+                                              .allowed = grammar ? grammar->Allowed(generation.ids)
+                                                                 : std::span<const uint64_t>()}));
     if (tokenizer_.IsEndOfGeneration(id) ||
         std::ranges::find(request.end_tokens, id) != request.end_tokens.end()) {
       break;

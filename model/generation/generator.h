@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "model/decoder/decoder_stage.h"
 #include "model/generation/finish_reason.h"
+#include "model/grammar/answer_grammars.h"
 #include "model/sampling/sampler.h"
 #include "model/tokenizer/stream_decoder.h"
 #include "model/tokenizer/tokenizer.h"
@@ -59,11 +60,10 @@ struct GenerationCallbacks {
 class Generator {
  public:
   // All must outlive the generator. The stage is a whole model.
-  Generator(DecoderStage& stage, const Tokenizer& tokenizer, const Clock& clock)
-      : stage_(stage), tokenizer_(tokenizer), clock_(clock) {}
+  Generator(DecoderStage& stage, const Tokenizer& tokenizer, const Clock& clock);
 
   // What Generate would refuse: InvalidArgument for an empty prompt, one that leaves no room in the
-  // context (with the numbers), or sampling parameters out of range.
+  // context (with the numbers), sampling parameters out of range, or a grammar that is none.
   absl::Status Check(const GenerationRequest& request) const;
   absl::StatusOr<Generation> Generate(const GenerationRequest& request,
                                       const GenerationCallbacks& callbacks = {});
@@ -80,6 +80,7 @@ class Generator {
   const Tokenizer& tokenizer_;
   const Clock& clock_;
   Sampler sampler_;
+  AnswerGrammars grammars_;
   SequenceId sequence_ = 0;
   Step step_;
   std::vector<float> logits_;

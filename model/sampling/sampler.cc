@@ -89,7 +89,8 @@ absl::Status Sampler::CollectCandidates(std::span<const float> logits, const Sam
                        ": the model's weights are damaged, or a bias or penalty is too large"));
     }
     const bool allowed =
-        context.allowed.empty() || (id < context.allowed.size() && context.allowed[id] != 0);
+        context.allowed.empty() ||
+        (id / 64 < context.allowed.size() && (context.allowed[id / 64] >> (id % 64) & 1) != 0);
     if (allowed && logits_[id] > -kInfinity) {
       candidates_.push_back({logits_[id], static_cast<TokenId>(id)});
     }

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -36,10 +37,13 @@ struct SamplingParams {
   std::vector<std::pair<TokenId, float>>
       logit_bias;  // added; ids outside the vocabulary are refused
   uint64_t seed = 0;
+  // GBNF that the answer follows (model/grammar/grammar.h); empty: any text. Where `grammar_after`
+  // is not empty: what comes after its first occurrence does, and it must come.
+  std::string grammar, grammar_after;
 };
 
 // InvalidArgument, naming the parameter, for a value outside its range or a bias for an id >=
-// vocab_size.
+// vocab_size. Grammars are not looked at.
 absl::Status CheckSampling(const SamplingParams& params, int64_t vocab_size);
 
 // What the choice depends on beside logits and parameters.
@@ -48,7 +52,9 @@ struct SamplingContext {
   size_t prompt_length = 0;          // of `history`
   int32_t position = 0;              // of the token to be chosen
   int32_t choice = 0;                // of several answers to one prompt
-  std::span<const uint8_t> allowed;  // by id, 0 = forbidden; empty: all are allowed
+  // By id, 64 in a word, the first in its lowest bit; those beyond it are forbidden. Empty: all are
+  // allowed.
+  std::span<const uint64_t> allowed;
 };
 
 struct TokenLogprob {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct SamplingOverrides {
   std::optional<int32_t> top_k;
   std::optional<uint64_t> seed;
   std::vector<std::pair<TokenId, float>> logit_bias;
+  std::string grammar;
 
   // `params` with these in their place; without a seed of its own, `random_seed`.
   SamplingParams Over(SamplingParams params, uint64_t random_seed) const {
@@ -28,6 +30,7 @@ struct SamplingOverrides {
     params.frequency_penalty = frequency_penalty.value_or(params.frequency_penalty);
     params.seed = seed.value_or(random_seed);
     if (!logit_bias.empty()) params.logit_bias = logit_bias;
+    params.grammar = grammar;
     return params;
   }
 };

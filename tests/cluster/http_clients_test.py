@@ -8,7 +8,7 @@ import os
 import re
 import unittest
 
-from cluster import ClusterTest, DEMO
+from cluster import ClusterTest, DEMO, Stream, split_evenly
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NAME = os.path.basename(DEMO)[:-len(".gguf")]
@@ -155,6 +155,58 @@ class HttpApi(ClusterTest):
         self.up(model=None)
         self.assertEqual(self.wait_until("it is loaded", lambda s: s["instances"])["instances"][0]["model"], NAME)
         self.assertEqual(json.loads(self.call("GET", "/v1/models")[1])["data"][0]["id"], "soup")
+
+    def test_answers_have_the_form_that_was_asked_for(self):
+        self.begin()
+        schema = {"type": "object", "required": ["name", "servings", "tags"], "additionalProperties": False, "properties": {
+            "name": {"type": "string", "maxLength": 12}, "servings": {"type": "integer", "minimum": 1, "maximum": 12},
+            "tags": {"type": "array", "items": {"enum": ["soup", "cake"]}, "maxItems": 3},
+            "oven": {"anyOf": [{"type": "boolean"}, {"type": "null"}]}}}
+        body = {"model": NAME, "messages": CHAT, "temperature": 1.2, "max_tokens": 200}
+        for seed in range(6):
+            answer = self.ask("/v1/chat/completions", **body, seed=seed, response_format={
+                "type": "json_schema", "json_schema": {"name": "dish", "strict": True, "schema": schema}})["choices"][0]
+            self.assertEqual(answer["finish_reason"], "stop")
+            dish = json.loads(answer["message"]["content"])
+            self.assertEqual(list(dish)[:3], ["name", "servings", "tags"], "in the order of the schema")
+            self.assertIn(dish["servings"], range(1, 13))
+            self.assertLessEqual(len(dish["name"]), 12)
+            self.assertLessEqual(set(dish["tags"]), {"soup", "cake"})
+            self.assertIn(dish.get("oven"), (True, False, None))
+        stream = self.stream("/v1/chat/completions", **body, response_format={"type": "json_object"})
+        text = "".join(event["choices"][0]["delta"].get("content") or "" for event in stream if event["choices"])
+        self.assertRegex(text, r'^\{("|\}$)')
+        said = self.ask("/v1/completions", prompt=PROMPT, grammar='root ::= ("yes" | "no") "!"', temperature=2)
+        self.assertIn(said["choices"][0]["text"], ("yes!", "no!"))
+        self.assertEqual(said["choices"][0]["finish_reason"], "stop")
+        for fields, says in (({"grammar": "root ::= ("}, "grammar, line 1"),
+                             ({"json_schema": {"not": {}}}, '"not" cannot be enforced'),
+                             ({"response_format": {"type": "yaml"}}, "response_format"),
+                             ({"response_format": {"type": "json_schema"}}, "json_schema.schema"),
+                             ({"response_format": {"type": "json_object"}, "grammar": 'root ::= "a"'}, "another field")):
+            code, text = self.call("POST", "/v1/chat/completions", {**body, **fields})
+            self.assertEqual(code, 400, text)
+            self.assertIn(says, json.loads(text)["error"]["message"])
+
+    def test_an_answers_form_survives_its_worker(self):
+        names = ("desk", "nas")
+        self.up("--spread", "--layers", split_evenly(names))
+        for name in names:
+            self.join(name)
+        self.wait_for_stages(2)
+        grammar = 'root ::= line{60}\nline ::= [A-Z] [a-z ,]{8,30} "."\n'
+        body = {"prompt": PROMPT, "grammar": grammar, "max_tokens": 300, "seed": 3, "temperature": 1}
+        whole = self.ask("/v1/completions", **body)["choices"][0]
+        path = self.write("lines.gbnf", grammar.encode())
+        alone = self.local(PROMPT, "--grammar-file", path, "-n", "300", "--seed", "3", "--temp", "1")
+        self.assertEqual(whole["text"], alone["text"])
+        self.assertRegex(whole["text"], r"^([A-Z][a-z ,]{8,30}\.)+([A-Z][a-z ,]{0,30}\.?)?$")
+        stream = Stream(self.url, **body)
+        stream.first.wait()
+        self.workers[self.stages()[-1]].kill()
+        self.assertEqual(stream.result(), whole["text"])
+        self.assertIsNone(stream.error)
+        self.assertGreaterEqual(self.status()["counters"]["requests_resumed"], 1, "a step was in flight")
 
     def test_keys_of_a_file_and_pages_of_others(self):
         keys = self.write("keys", "# who\ndesk desk-key-1\nphone phone-key-1\n")

@@ -74,6 +74,8 @@ model::SamplingParams Read(Fields& fields, const v1::SamplingParams& in) {
     }
   }
   params.seed = in.seed();
+  params.grammar = fields.Text("grammar", in.grammar(), kMaxGrammarBytes);
+  params.grammar_after = fields.Text("grammar_after", in.grammar_after());
   return params;
 }
 

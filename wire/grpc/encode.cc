@@ -61,6 +61,8 @@ void Write(const model::SamplingParams& in, v1::SamplingParams* out) {
     item->set_bias(bias);
   }
   out->set_seed(in.seed);
+  out->set_grammar(in.grammar);
+  out->set_grammar_after(in.grammar_after);
 }
 
 void Write(const SequenceStart& in, v1::SequenceStart* out) {

@@ -22,7 +22,8 @@ class DeviceStage final : public StageRunner {
     std::unique_ptr<kernels::Backend> backend;
     std::unique_ptr<model::DecoderStage> stage;
     bool is_last = false;
-    int64_t replay_bytes = 0;  // as in wire::Prepare
+    model::AnswerGrammars::OpenVocabulary vocabulary;  // for FrameRunner
+    int64_t replay_bytes = 0;                          // as in wire::Prepare
   };
 
   // `thread` runs nothing else; it and the parts are destroyed on `disposal`. Both executors must
@@ -43,7 +44,7 @@ class DeviceStage final : public StageRunner {
   struct Device {
     Device(Parts of, std::unique_ptr<Executor> on)
         : parts(std::move(of)),
-          frames(*parts.stage, parts.is_last, parts.replay_bytes),
+          frames(*parts.stage, parts.is_last, parts.replay_bytes, parts.vocabulary),
           thread(std::move(on)) {}
 
     const Parts parts;

@@ -112,7 +112,7 @@ absl::Status FrameRunner::Apply(const wire::StageCommand& command) {
   if (const auto* accept = std::get_if<model::AcceptCommand>(&command))
     return stage_.kv().Apply(*accept);
   const auto& free = std::get<model::FreeCommand>(command);
-  starts_.erase(free.sequence);
+  answers_.erase(free.sequence);
   kept_.Free(free.sequence);
   return stage_.kv().Apply(free);
 }
@@ -127,7 +127,13 @@ absl::Status FrameRunner::Begin(const wire::BeginCommand& command) {
         model::ForkCommand{command.fork_from, start.sequence, command.fork_length}));
     kept_.Fork(command.fork_from, start.sequence, command.fork_length);
   }
-  if (is_last_) starts_.insert_or_assign(start.sequence, start);
+  return SetStart(start);
+}
+
+absl::Status FrameRunner::SetStart(const wire::SequenceStart& start) {
+  if (!is_last_) return absl::OkStatus();
+  POTLUCK_ASSIGN_OR_RETURN(auto grammar, grammars_.Begin(start.sampling));
+  answers_.insert_or_assign(start.sequence, Answer{start, std::move(grammar)});
   return absl::OkStatus();
 }
 
@@ -145,7 +151,7 @@ absl::Status FrameRunner::CheckWanted(const Step& step) const {
     if (token.wanted == Wanted::kNothing) continue;
     if (token.wanted != Wanted::kSample)
       return absl::UnimplementedError("a step asks for logits or hidden rows: none are sent");
-    if (is_last_ && !starts_.contains(token.sequence))
+    if (is_last_ && !answers_.contains(token.sequence))
       return absl::NotFoundError(absl::StrCat("no sequence ", token.sequence));
   }
   return absl::OkStatus();
@@ -174,17 +180,20 @@ absl::Status FrameRunner::SampleAll(const Step& step, std::vector<wire::TokenRes
 absl::StatusOr<wire::TokenResult> FrameRunner::Sample(const Step& step, int32_t index,
                                                       int64_t row) {
   const StepToken& token = step.tokens[index];
-  const wire::SequenceStart& start = starts_.at(token.sequence);
+  const auto& [start, grammar] = answers_.at(token.sequence);
   POTLUCK_ASSIGN_OR_RETURN(const std::span<const model::TokenId> text, TextUntil(step, index));
   POTLUCK_RETURN_IF_ERROR(stage_.ReadLogits(row, logits_));
   wire::TokenResult result{
       .sequence = token.sequence, .position = token.position + 1, .id = 0, .logprobs = {}};
-  const absl::StatusOr<model::TokenId> id = sampler_.Sample(
-      logits_, start.sampling,
-      {.history = text,
-       .prompt_length = std::min(text.size(), static_cast<size_t>(start.prompt_length)),
-       .position = result.position,
-       .choice = start.choice});
+  const size_t prompt_length = std::min(text.size(), static_cast<size_t>(start.prompt_length));
+  const absl::StatusOr<model::TokenId> id =
+      sampler_.Sample(logits_, start.sampling,
+                      {.history = text,
+                       .prompt_length = prompt_length,
+                       .position = result.position,
+                       .choice = start.choice,
+                       .allowed = grammar != nullptr ? grammar->Allowed(text.subspan(prompt_length))
+                                                     : std::span<const uint64_t>()});
   if (!id.ok()) return Annotate(id.status(), absl::StrCat("sequence ", token.sequence));
   result.id = *id;
   if (start.top_logprobs >= 0) {
@@ -237,7 +246,7 @@ absl::StatusOr<std::vector<wire::SequenceLength>> FrameRunner::Commit(
   for (const wire::Commit::Sequence& sequence : sequences) {
     POTLUCK_ASSIGN_OR_RETURN(const int32_t length, Keep(sequence));
     held.push_back({sequence.start.sequence, length, kept_.Length(sequence.start.sequence)});
-    if (is_last_) starts_.insert_or_assign(sequence.start.sequence, sequence.start);
+    POTLUCK_RETURN_IF_ERROR(SetStart(sequence.start));
   }
   return held;
 }

@@ -2,6 +2,7 @@
 // last stage, a token for each place that one is wanted of.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "model/decoder/decoder_stage.h"
+#include "model/grammar/answer_grammars.h"
 #include "model/sampling/sampler.h"
 #include "wire/messages.h"
 #include "worker/stage/kept_rows.h"
@@ -21,10 +23,13 @@ namespace potluck::worker {
 class FrameRunner {
  public:
   // `is_last`: the stage has the head, and keeps no rows. Others keep at most `replay_bytes` of
-  // them. The stage must outlive the runner.
-  FrameRunner(model::DecoderStage& stage, bool is_last, int64_t replay_bytes)
+  // them. The stage must outlive the runner. `vocabulary`: for answers with a grammar, on the last
+  // stage.
+  FrameRunner(model::DecoderStage& stage, bool is_last, int64_t replay_bytes,
+              model::AnswerGrammars::OpenVocabulary vocabulary)
       : stage_(stage),
         is_last_(is_last),
+        grammars_(std::move(vocabulary)),
         kept_(stage.config().model_dim, is_last ? 0 : replay_bytes) {}
 
   // As StageRunner's, without the time. Wanted::kLogits and kHidden are Unimplemented: no message
@@ -35,6 +40,10 @@ class FrameRunner {
       const std::vector<wire::Commit::Sequence>& sequences);
 
  private:
+  struct Answer {
+    wire::SequenceStart start;
+    std::unique_ptr<model::AnswerGrammar> grammar;  // or none
+  };
   using Lengths = std::vector<std::pair<model::SequenceId, int32_t>>;
 
   absl::Status Compute(const wire::StageFrame& frame, const StagePart& part, StageOutput& output);
@@ -46,6 +55,8 @@ class FrameRunner {
   absl::Status CutTo(model::SequenceId sequence, int32_t length);
   absl::Status Apply(const wire::StageCommand& command);
   absl::Status Begin(const wire::BeginCommand& command);
+  // From now on it is sampled so.
+  absl::Status SetStart(const wire::SequenceStart& start);
   // How many positions it holds then.
   absl::StatusOr<int32_t> Keep(const wire::Commit::Sequence& sequence);
   absl::Status CheckStart(const wire::SequenceStart& start) const;
@@ -59,7 +70,8 @@ class FrameRunner {
 
   model::DecoderStage& stage_;
   const bool is_last_;
-  std::unordered_map<model::SequenceId, wire::SequenceStart> starts_;
+  model::AnswerGrammars grammars_;
+  std::unordered_map<model::SequenceId, Answer> answers_;  // on the last stage
   KeptRows kept_;
   model::Sampler sampler_;
   std::vector<float> logits_;

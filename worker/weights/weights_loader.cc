@@ -47,6 +47,13 @@ model::StageOptions StageOptionsOf(const wire::Prepare& plan) {
   return options;
 }
 
+absl::StatusOr<std::shared_ptr<const model::TokenTrie>> VocabularyOf(
+    const model::StoredModel& model) {
+  POTLUCK_ASSIGN_OR_RETURN(model::Vocabulary vocabulary, model::ReadVocabulary(model.file()));
+  POTLUCK_ASSIGN_OR_RETURN(auto tokenizer, model::Tokenizer::Create(std::move(vocabulary)));
+  return std::make_shared<const model::TokenTrie>(std::move(tokenizer));
+}
+
 absl::StatusOr<DeviceStage::Parts> LoadOnDevice(const OpenDevice& open_device,
                                                 const wire::Prepare& plan,
                                                 const StageWeights& weights,
@@ -64,6 +71,7 @@ absl::StatusOr<DeviceStage::Parts> LoadOnDevice(const OpenDevice& open_device,
   parts.keeps_cached = weights.pin;
   parts.is_last = plan.range.last_cut == 2 * config.num_layers;
   parts.replay_bytes = plan.replay_bytes;
+  parts.vocabulary = [model = weights.model] { return VocabularyOf(*model); };
   return parts;
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "coordinator/api/http/conversation_fields.h"
+#include "coordinator/api/http/response_format.h"
 #include "coordinator/api/request_fields.h"
 #include "model/bounded_json.h"
 
@@ -160,6 +161,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
   POTLUCK_RETURN_IF_ERROR(RefuseUnsupported(body));
   POTLUCK_RETURN_IF_ERROR(ReadInt(body, "n", 1, kMostChoices, answer.choices));
   POTLUCK_RETURN_IF_ERROR(ReadSampling(body, answer.sampling));
+  POTLUCK_RETURN_IF_ERROR(ReadResponseFormat(text, body, answer.sampling.grammar));
   POTLUCK_RETURN_IF_ERROR(ReadTexts(body, "stop", kMostStops, answer.stop));
   POTLUCK_RETURN_IF_ERROR(ReadLogprobs(body, kind, answer.top_logprobs));
   POTLUCK_RETURN_IF_ERROR(ReadLimit(body, answer.max_tokens));

@@ -1,6 +1,7 @@
 // What a client asks for at /v1/completions and /v1/chat/completions: JSON to plain data. Fields
 // have OpenAI's names; those beyond OpenAI's (top_k, min_p, repeat_penalty, ignore_eos, n_predict,
-// return_progress, timings_per_token, chat_template_kwargs, reasoning_format) llama-server's.
+// return_progress, timings_per_token, chat_template_kwargs, reasoning_format, grammar, json_schema)
+// llama-server's.
 #pragma once
 
 #include <cstdint>

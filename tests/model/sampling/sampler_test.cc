@@ -187,9 +187,9 @@ TEST(Sampler, BiasAndMaskDecideWhatMayBeSaid) {
   params.logit_bias = {{2, 10.0f}};
   Sampler sampler;
   EXPECT_EQ(*sampler.Sample(std::vector<float>{0, 3, 1}, params, {}), 2);
-  const std::vector<uint8_t> allowed = {1, 0, 0};
+  const std::vector<uint64_t> allowed = {0b001};
   EXPECT_EQ(*sampler.Sample(std::vector<float>{0, 3, 1}, params, {.allowed = allowed}), 0);
-  const std::vector<uint8_t> none = {0, 0, 0};
+  const std::vector<uint64_t> none = {0};
   EXPECT_EQ(sampler.Sample(std::vector<float>{0, 3, 1}, params, {.allowed = none}).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }

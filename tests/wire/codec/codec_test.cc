@@ -128,7 +128,7 @@ bool Spoil(google::protobuf::Message& message, const FieldDescriptor* field) {
       reflection.SetEnumValue(&message, field, 99);
       return true;
     case FieldDescriptor::CPPTYPE_STRING:
-      reflection.SetString(&message, field, std::string(2 * kMaxLongTextBytes, 'a'));
+      reflection.SetString(&message, field, std::string(2 * kMaxGrammarBytes, 'a'));
       return true;
     default:
       return false;

@@ -31,7 +31,13 @@ class FrameRunnerTest : public ::testing::Test {
          .max_outputs = 16});
     ASSERT_TRUE(stage.ok()) << stage.status();
     stage_ = *std::move(stage);
-    runner_ = std::make_unique<FrameRunner>(*stage_, /*is_last=*/true, /*replay_bytes=*/0);
+    auto vocabulary = model::ReadVocabulary(*file);
+    ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
+    auto tokenizer = model::Tokenizer::Create(*std::move(vocabulary));
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    vocabulary_ = std::make_shared<model::TokenTrie>(*std::move(tokenizer));
+    runner_ = std::make_unique<FrameRunner>(*stage_, /*is_last=*/true, /*replay_bytes=*/0,
+                                            [this] { return vocabulary_; });
   }
 
   static wire::BeginCommand Begin(model::SequenceId sequence, model::SequenceId from = 0,
@@ -88,6 +94,7 @@ class FrameRunnerTest : public ::testing::Test {
 
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<model::DecoderStage> stage_;
+  std::shared_ptr<const model::TokenTrie> vocabulary_;
   std::unique_ptr<FrameRunner> runner_;
 };
 
@@ -106,6 +113,47 @@ TEST_F(FrameRunnerTest, ForksAndTrims) {
   ExpectSame(output.tokens[0], straight);
   ExpectSame(output.tokens[1], straight);
   EXPECT_EQ(straight.position, 6);
+}
+
+// Two answers at once, one of them to a grammar, drafts too; after a failover it goes on.
+TEST_F(FrameRunnerTest, AnswersKeepToTheirGrammar) {
+  wire::BeginCommand begin = Begin(1);
+  begin.start.sampling.grammar = "root ::= \"<\" [a-c]+ \">\"";
+  wire::StageFrame frame;
+  frame.commands = {begin, Begin(2)};
+  Add(frame, 1, 0, {1, 5, 9, 2});
+  Add(frame, 2, 0, {1, 5, 9, 2});
+  StageOutput output = Fine(frame);
+  ASSERT_EQ(output.tokens.size(), 2u);
+  ExpectSame(output.tokens[1], After({1, 5, 9, 2}));
+  std::string text;
+  std::vector<TokenId> ids;
+  for (int32_t position = 4; position < 16; ++position) {
+    ids.push_back(output.tokens[0].id);
+    text += vocabulary_->BytesOf(ids.back());
+    frame = {};
+    Add(frame, 1, position, {ids.back()});
+    output = Fine(frame);
+  }
+  EXPECT_TRUE(text.starts_with("<")) << text;
+  EXPECT_EQ(text.find_first_not_of("abc<>"), std::string::npos) << text;
+
+  // A stage that takes over samples the same.
+  wire::Commit::Sequence kept;
+  kept.start = begin.start;
+  kept.start.sequence = 3;
+  ASSERT_TRUE(runner_->Commit({kept}).ok());
+  std::vector<TokenId> all = {1, 5, 9, 2};
+  all.insert(all.end(), ids.begin(), ids.end());
+  frame = {};
+  Add(frame, 3, 0, all);
+  EXPECT_EQ(Fine(frame).tokens.at(0).id, output.tokens.at(0).id);
+
+  begin.start.sampling.grammar = "root ::= other";
+  frame = {};
+  begin.start.sequence = 4;
+  frame.commands = {begin};
+  EXPECT_EQ(Fails(frame).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(FrameRunnerTest, SamplesAfterDraftsAsIfTheyWereText) {
@@ -223,7 +271,7 @@ class ReplayTest : public ::testing::Test {
     backend_ = *std::move(backend);
     num_cuts_ = static_cast<int32_t>(2 * file_.config->num_layers);
     front_stage_ = Load(0, num_cuts_ / 2);
-    front_ = std::make_unique<FrameRunner>(*front_stage_, false, int64_t{1} << 20);
+    front_ = std::make_unique<FrameRunner>(*front_stage_, false, int64_t{1} << 20, nullptr);
     LoseBack();
   }
   std::unique_ptr<model::DecoderStage> Load(int32_t first_cut, int32_t last_cut) {
@@ -240,7 +288,7 @@ class ReplayTest : public ::testing::Test {
   void LoseBack() {
     back_ = nullptr;
     back_stage_ = Load(num_cuts_ / 2, num_cuts_);
-    back_ = std::make_unique<FrameRunner>(*back_stage_, true, 0);
+    back_ = std::make_unique<FrameRunner>(*back_stage_, true, 0, nullptr);
   }
   // The tokens [begin, end) of the text through both stages.
   absl::StatusOr<std::vector<wire::TokenResult>> Send(int32_t begin, int32_t end,
@@ -308,7 +356,7 @@ TEST_F(ReplayTest, ALostStageIsFilledFromKeptRowsToTheSameBits) {
 }
 
 TEST_F(ReplayTest, RowsThatAreNotKeptAreAnError) {
-  front_ = std::make_unique<FrameRunner>(*front_stage_, false, 0);
+  front_ = std::make_unique<FrameRunner>(*front_stage_, false, 0, nullptr);
   ASSERT_TRUE(front_->Commit(Kept(0)).ok());
   ASSERT_TRUE(back_->Commit(Kept(0)).ok());
   ASSERT_TRUE(Send(0, kPrompt).ok());

@@ -1,0 +1,18 @@
+// What an answer has to look like, as clients say it: response_format (OpenAI's), json_schema and
+// grammar (llama-server's).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "model/bounded_json.h"
+
+namespace potluck::coordinator {
+
+// `text` is the body as it came: the members of a schema have an order. Sets the GBNF that it comes
+// to, where it asks for one. InvalidArgument names the field.
+absl::Status ReadResponseFormat(std::string_view text, const model::Json& body,
+                                std::string& grammar);
+
+}  // namespace potluck::coordinator

@@ -1,0 +1,30 @@
+// JSON Schema (https://json-schema.org, drafts 7 to 2020-12) to GBNF: the parts that people use to
+// say how an answer has to look.
+//
+// White space is canonical: one space after each comma and colon, none elsewhere. Numbers have at
+// most 16 digits before and after the point. So no answer goes on for ever between two values.
+// Members come in the order in which `properties` names them; where it names some, others come only
+// if `additionalProperties` says so.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
+
+namespace potluck::model {
+
+// Any object.
+std::string AnyObjectGrammar();
+
+// Of the texts of values that keep to the schema. Known are type, enum, const, properties,
+// required, additionalProperties, items, prefixItems, minItems, maxItems, minLength, maxLength,
+// format (date, time, date-time, uuid), minimum, maximum, exclusiveMinimum, exclusiveMaximum,
+// anyOf, oneOf (taken as anyOf), allOf, and $ref into the schema itself. InvalidArgument, with the
+// place, for what contradicts itself, and for keywords that would restrict more than is enforced
+// here.
+absl::StatusOr<std::string> SchemaGrammar(const nlohmann::ordered_json& schema);
+absl::StatusOr<std::string> SchemaTextGrammar(std::string_view text);
+
+}  // namespace potluck::model
