@@ -44,7 +44,7 @@ class AnswerGrammars {
   absl::StatusOr<std::unique_ptr<AnswerGrammar>> Begin(const SamplingParams& sampling);
 
  private:
-  static constexpr size_t kKept = 8;
+  static constexpr size_t kKept = 4;
 
   struct Known {
     std::string grammar, after;

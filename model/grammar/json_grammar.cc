@@ -17,6 +17,7 @@
 #include "common/text.h"
 #include "model/bounded_json.h"
 #include "model/grammar/number_grammar.h"
+#include "model/grammar/pattern_grammar.h"
 
 namespace potluck::model {
 namespace {
@@ -68,8 +69,7 @@ constexpr const char* kUnknown[] = {"not",
                                     "multipleOf",
                                     "uniqueItems",
                                     "minProperties",
-                                    "maxProperties",
-                                    "pattern"};
+                                    "maxProperties"};
 
 // They only say something about a value.
 constexpr const char* kAnnotations[] = {
@@ -324,6 +324,7 @@ class Converter {
                                                                 {"prefixItems", "array"},
                                                                 {"minItems", "array"},
                                                                 {"maxItems", "array"},
+                                                                {"pattern", "string"},
                                                                 {"minLength", "string"},
                                                                 {"maxLength", "string"},
                                                                 {"format", "string"},
@@ -380,6 +381,15 @@ class Converter {
       }
     }
     POTLUCK_ASSIGN_OR_RETURN(const auto counts, Counts(schema, "minLength", "maxLength", at));
+    if (const auto pattern = schema.find("pattern"); pattern != schema.end()) {
+      if (schema.contains("minLength") || schema.contains("maxLength"))
+        return Error(at, "lengths beside a pattern are not enforced; say them in the pattern");
+      POTLUCK_ASSIGN_OR_RETURN(const std::string text, TextOf(*pattern, at, "pattern"));
+      const absl::StatusOr<std::string> content = PatternGrammar(text);
+      if (!content.ok()) return Error(at, content.status().message());
+      Use("char");
+      return absl::StrCat("\"\\\"\" ", AddRule(*content), " \"\\\"\"");
+    }
     if (counts.first == 0 && counts.second == kUnbounded) return Use("string");
     return absl::StrCat("\"\\\"\" ", Counted(Use("char"), counts.first, counts.second),
                         " \"\\\"\"");

@@ -20,10 +20,10 @@ std::string AnyObjectGrammar();
 
 // Of the texts of values that keep to the schema. Known are type, enum, const, properties,
 // required, additionalProperties, items, prefixItems, minItems, maxItems, minLength, maxLength,
-// format (date, time, date-time, uuid), minimum, maximum, exclusiveMinimum, exclusiveMaximum,
-// anyOf, oneOf (taken as anyOf), allOf, and $ref into the schema itself. InvalidArgument, with the
-// place, for what contradicts itself, and for keywords that would restrict more than is enforced
-// here.
+// pattern (pattern_grammar.h), format (date, time, date-time, uuid), minimum, maximum,
+// exclusiveMinimum, exclusiveMaximum, anyOf, oneOf (taken as anyOf), allOf, and $ref into the
+// schema itself. InvalidArgument, with the place, for what contradicts itself, and for keywords
+// that would restrict more than is enforced here.
 absl::StatusOr<std::string> SchemaGrammar(const nlohmann::ordered_json& schema);
 absl::StatusOr<std::string> SchemaTextGrammar(std::string_view text);
 

@@ -34,11 +34,11 @@ class TokenMasks {
   std::span<const uint64_t> Allowed(std::span<const TokenId> text, Cursor& cursor);
 
  private:
-  // What is above is forgotten: some 32 MiB of states, and of masks.
-  static constexpr size_t kMostCost = size_t{1} << 22;
-  static constexpr size_t kMostMaskBytes = size_t{32} << 20;
+  // What is above is forgotten: some 8 MiB of states, and of masks. A phone may hold them, too.
+  static constexpr size_t kMostCost = size_t{1} << 20;
+  static constexpr size_t kMostMaskBytes = size_t{8} << 20;
   // That one mask may look at: a hostile grammar has no end of states.
-  static constexpr size_t kMostCostOfWalk = size_t{1} << 20;
+  static constexpr size_t kMostCostOfWalk = size_t{1} << 19;
 
   void Follow(std::span<const TokenId> text, Cursor& cursor);
   std::vector<uint64_t> Walk(GrammarAutomaton::State state);

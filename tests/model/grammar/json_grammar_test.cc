@@ -175,6 +175,32 @@ TEST(JsonGrammar, Formats) {
   Expect(R"({"type": "string", "format": "color"})", {"\"anything\""}, {});
 }
 
+TEST(JsonGrammar, Patterns) {
+  Expect(R"({"type": "string", "pattern": "^[A-Z]{2}-\\d{3,4}$"})", {"\"AB-123\"", "\"AB-1234\""},
+         {"\"AB-12\"", "\"xAB-123\"", "\"AB-12345\""});
+  // Found anywhere, unless it says where.
+  Expect(R"({"pattern": "b+"})", {"\"b\"", "\"abbc\"", R"("\u0041b")"}, {"\"\"", "\"ac\""});
+  Expect(R"({"pattern": "^a|c$"})", {"\"ax\"", "\"xc\""}, {"\"xax\"", "\"cx\""});
+  Expect(R"({"pattern": "^(?:x|yz)*?(\\.|[^\\w-])$"})", {"\".\"", "\"xyzx!\"", "\"x.\""},
+         {"\"x\"", "\"x-\"", "\"x_\""});
+  // As JSON spells them.
+  Expect(R"({"pattern": "^[\"\\\\\\n\\t\\x01a]+$"})", {R"("\"")", R"("a\\\n\t\u0001")"},
+         {R"("\r")", "\"\"", "\"\n\""});
+  Expect(R"({"pattern": "^\\u00e4[ö-ü]$"})", {"\"äö\""}, {"\"aö\""});
+  Expect(R"({"pattern": "^.$"})", {"\"ä\"", R"("\"")"}, {R"("\n")", "\"ab\""});
+  Expect(R"({"pattern": "^$"})", {"\"\""}, {"\"a\""});
+  for (const char* unknown :
+       {"(?=a)", "(?!a)", "(?<n>a)", "a\\\\b", "(a)\\\\1", "\\\\p{L}", "(^a)", "(a$)", "a^"})
+    EXPECT_THAT(ErrorOf(absl::StrCat(R"({"pattern": ")", unknown, "\"}")),
+                HasSubstr("cannot be enforced"))
+        << unknown;
+  for (const char* wrong : {"(a", "[a", "*", "a{", "a{x}", "[b-a]", "\\\\", "\\\\x1"})
+    EXPECT_THAT(ErrorOf(absl::StrCat(R"({"pattern": ")", wrong, "\"}")), HasSubstr("pattern \""))
+        << wrong;
+  EXPECT_THAT(ErrorOf(R"({"pattern": "a)b"})"), HasSubstr("cannot be enforced"));
+  EXPECT_THAT(ErrorOf(R"({"pattern": "a", "maxLength": 3})"), HasSubstr("lengths beside"));
+}
+
 TEST(JsonGrammar, RefusesWhatItCannotHold) {
   EXPECT_THAT(ErrorOf(R"({"properties": {"a": {"not": {}}}})"),
               HasSubstr("#/properties/a: \"not\""));
