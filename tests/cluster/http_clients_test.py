@@ -261,6 +261,25 @@ class HttpApi(ClusterTest):
         self.assertEqual(values["potluck_stage_compute_seconds_count"], values["potluck_hop_transfer_seconds_count"])
         self.assertIn('potluck_http_requests_total{key="none",path="/v1/completions"} 1\n', text)
 
+    def test_the_cluster_tells_its_changes(self):
+        self.begin()
+        watcher = http.client.HTTPConnection(self.url, timeout=60)
+        watcher.request("GET", "/cluster/events")
+        reply = watcher.getresponse()
+        self.assertEqual(reply.headers["Content-Type"], "text/event-stream")
+
+        def next_state():
+            while not (line := reply.readline()).startswith(b"data: "):
+                self.assertTrue(line, "the stream has ended")
+            return json.loads(line[len("data: "):])
+
+        self.assertEqual([worker["name"] for worker in next_state()["workers"]], ["desk"])
+        self.join("nas")
+        while len((state := next_state())["workers"]) < 2:
+            pass
+        self.assertEqual(set(state), set(self.status()))
+        watcher.close()
+
     def test_clients_that_leave_free_what_they_had(self):
         self.begin("--parallel", "4")
         with concurrent.futures.ThreadPoolExecutor(8) as pool:

@@ -31,7 +31,8 @@ HttpApi::HttpApi(HttpApiOptions options, const Around& around)
       inference_(around.inference),
       metrics_(around.metrics),
       executor_(around.executor),
-      thinking_(around.thinking) {}
+      thinking_(around.thinking),
+      events_(coordinator_, executor_) {}
 
 const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
   static const std::map<std::string, Route> routes = {
@@ -39,6 +40,7 @@ const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
       {"GET /v1/health", &HttpApi::Health},
       {"GET /metrics", &HttpApi::Metrics},
       {"GET /cluster", &HttpApi::Cluster},
+      {"GET /cluster/events", &HttpApi::Events},
       {"GET /cluster/plan", &HttpApi::Plans},
       {"POST /cluster/plan", &HttpApi::Foresee},
       {"GET /v1/models", &HttpApi::Models},
@@ -105,6 +107,8 @@ void HttpApi::Health(Exchange exchange) {
 void HttpApi::Cluster(Exchange exchange) {
   RespondJson(*exchange, ClusterJson(coordinator_, executor_.clock().SinceStart()));
 }
+
+void HttpApi::Events(Exchange exchange) { events_.Watch(std::move(exchange)); }
 
 // The state is taken here, the text is made where no token waits for it.
 void HttpApi::Metrics(Exchange exchange) {

@@ -4,6 +4,7 @@
 //   GET  /health, /v1/health                        200, or 503 until every model is ready
 //   GET  /metrics                                   for Prometheus: docs/metrics.md
 //   GET  /cluster                                   cluster_json.h
+//   GET  /cluster/events                            the same, whenever it has changed
 //   GET, POST /cluster/plan                         plan_answers.h
 //   GET  /v1/models
 //   POST /v1/completions, /v1/chat/completions      completion_request.h
@@ -27,6 +28,7 @@
 #include "common/executor.h"
 #include "common/metrics.h"
 #include "coordinator/api/http/access.h"
+#include "coordinator/api/http/cluster_events.h"
 #include "coordinator/api/http/completion_request.h"
 #include "coordinator/api/http/http_server.h"
 #include "coordinator/api/http/text_answers.h"
@@ -69,6 +71,7 @@ class HttpApi {
 
   void Health(Exchange exchange);
   void Cluster(Exchange exchange);
+  void Events(Exchange exchange);
   void Metrics(Exchange exchange);
   void Plans(Exchange exchange);
   void Foresee(Exchange exchange);
@@ -107,6 +110,7 @@ class HttpApi {
   MetricRegistry& metrics_;
   Executor& executor_;
   Executor& thinking_;
+  ClusterEvents events_;
   const std::shared_ptr<bool> thoughts_ = std::make_shared<bool>();  // each has a copy
 };
 
