@@ -20,6 +20,7 @@ void AddTokenizeCommand(CLI::App& app, Command& command);
 void AddPerplexityCommand(CLI::App& app, Command& command);
 void AddBenchCommand(CLI::App& app, Command& command);
 void AddDevicesCommand(CLI::App& app, Command& command);
+void AddDoctorCommand(CLI::App& app, Command& command);
 void AddCacheCommand(CLI::App& app, Command& command);
 void AddUpCommand(CLI::App& app, Command& command);
 void AddJoinCommand(CLI::App& app, Command& command);

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   potluck::cli::AddPerplexityCommand(app, command);
   potluck::cli::AddBenchCommand(app, command);
   potluck::cli::AddDevicesCommand(app, command);
+  potluck::cli::AddDoctorCommand(app, command);
   potluck::cli::AddCacheCommand(app, command);
   potluck::cli::AddStatusCommand(app, command);
   potluck::cli::AddLoadCommand(app, command);

@@ -153,6 +153,22 @@ class Errors(ClusterTest):
         code, text = self.call("POST", "/v1/completions", {"prompt": "hi"})
         self.assertEqual(code, 503, text)
 
+    def test_the_doctor_sees_workers_links_and_models(self):
+        self.up("--spread", "--layers", split_evenly(("desk", "nas")))
+        self.join("desk")
+        self.join("nas")
+        self.wait_for_stages(2)
+        doctor = ("doctor", "--json", "--url", "http://" + self.url, "--state-dir", self.folder + "/none")
+        self.wait_until("links are measured", lambda status: sum(len(worker["links"]) for worker in status["workers"]) == 3)
+        found = {one["about"]: one for one in json.loads(self.fine(*doctor).out)}
+        for about in ("worker desk", "link desk to the coordinator", "link nas to the coordinator"):
+            self.assertIn(about, found)
+        self.assertTrue({"link desk to nas", "link nas to desk"} & set(found), found)
+        self.assertEqual(found["worker desk"]["level"], "ok")
+        self.fine("pause", "nas", "--url", "http://" + self.url)
+        found = {one["about"]: one for one in json.loads(self.fine(*doctor).out)}
+        self.assertEqual((found["worker nas"]["says"], found["worker nas"]["level"]), ("paused", "warning"))
+
     def test_bad_requests(self):
         self.up()
         self.join("desk")
