@@ -11,7 +11,6 @@
 namespace potluck::model::grammar_internal {
 namespace {
 
-constexpr char32_t kLastCodePoint = 0x10FFFF;
 constexpr int kMaxDepth = 64;          // of parentheses
 constexpr int32_t kMaxCount = 100000;  // of repetitions
 
@@ -232,19 +231,6 @@ class Reader {
     if (inverted) characters.characters = AllBut(std::move(characters.characters));
     sequence.parts.push_back(std::move(characters));
     return absl::OkStatus();
-  }
-
-  static std::vector<std::pair<char32_t, char32_t>> AllBut(
-      std::vector<std::pair<char32_t, char32_t>> ranges) {
-    std::ranges::sort(ranges);
-    std::vector<std::pair<char32_t, char32_t>> others;
-    char32_t next = 0;
-    for (const auto& [first, last] : ranges) {
-      if (first > next) others.emplace_back(next, first - 1);
-      next = std::max<char32_t>(next, last + 1);
-    }
-    if (next <= kLastCodePoint) others.emplace_back(next, kLastCodePoint);
-    return others;
   }
 
   absl::StatusOr<char32_t> ReadCharacter() {

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/grammar/characters.h"
 
 namespace potluck::model::grammar_internal {
 
@@ -16,10 +16,10 @@ struct Expression {
   static constexpr int32_t kUnbounded = -1;
 
   Kind kind = Kind::kSequence;
-  std::vector<std::pair<char32_t, char32_t>> characters;  // kCharacters: ranges, both ends in
-  int32_t rule = 0;                                       // kRule
-  std::vector<Expression> parts;                          // of the others; kRepeat: one
-  int32_t least = 0, most = 0;                            // kRepeat
+  Characters characters;          // kCharacters
+  int32_t rule = 0;               // kRule
+  std::vector<Expression> parts;  // of the others; kRepeat: one
+  int32_t least = 0, most = 0;    // kRepeat
 };
 
 struct Rule {

@@ -63,7 +63,7 @@ void AppendRanges(char32_t first, char32_t last, size_t length, std::vector<Utf8
   out.push_back(Encode(first, last, length));
 }
 
-std::vector<Utf8Ranges> Utf8Of(const std::vector<std::pair<char32_t, char32_t>>& characters) {
+std::vector<Utf8Ranges> Utf8Of(const grammar_internal::Characters& characters) {
   struct Encoded {
     char32_t first, last;
     size_t length;

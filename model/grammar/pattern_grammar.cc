@@ -11,27 +11,15 @@
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "model/grammar/characters.h"
 
 namespace potluck::model {
 namespace {
 
-constexpr char32_t kLastCodePoint = 0x10FFFF;
+using grammar_internal::AllBut;
+using grammar_internal::Characters;
+
 constexpr int kMaxDepth = 64;
-
-// Both ends in.
-using Characters = std::vector<std::pair<char32_t, char32_t>>;
-
-Characters AllBut(Characters ranges) {
-  std::ranges::sort(ranges);
-  Characters others;
-  char32_t next = 0;
-  for (const auto& [first, last] : ranges) {
-    if (first > next) others.emplace_back(next, first - 1);
-    next = std::max<char32_t>(next, last + 1);
-  }
-  if (next <= kLastCodePoint) others.emplace_back(next, kLastCodePoint);
-  return others;
-}
 
 // As a JSON string spells a character that it does not hold as it is.
 std::string Escaped(char32_t c) {

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <random>
 #include <set>
 #include <string>
@@ -11,26 +10,12 @@
 #include <vector>
 
 #include "common/text.h"
-#include "model/grammar/grammar_automaton.h"
+#include "tests/model/grammar/grammar_texts.h"
 
 namespace potluck::model {
 namespace {
 
 using ::testing::HasSubstr;
-
-GrammarAutomaton AutomatonOf(std::string_view gbnf) {
-  absl::StatusOr<Grammar> grammar = ParseGbnf(gbnf);
-  EXPECT_TRUE(grammar.ok()) << grammar.status();
-  return GrammarAutomaton(
-      std::make_shared<Grammar>(grammar.ok() ? *std::move(grammar) : Grammar()));
-}
-
-// Whether it is a text of the grammar.
-bool Matches(GrammarAutomaton& automaton, std::string_view text) {
-  GrammarAutomaton::State state = automaton.start();
-  for (const char c : text) state = automaton.Next(state, static_cast<uint8_t>(c));
-  return automaton.accepts(state);
-}
 
 bool Matches(std::string_view gbnf, std::string_view text) {
   GrammarAutomaton automaton = AutomatonOf(gbnf);

@@ -3,33 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "model/grammar/grammar.h"
-#include "model/grammar/grammar_automaton.h"
+#include "tests/model/grammar/grammar_texts.h"
 
 namespace potluck::model {
 namespace {
 
 using ::testing::HasSubstr;
-
-GrammarAutomaton AutomatonOf(const std::string& gbnf) {
-  absl::StatusOr<Grammar> grammar = ParseGbnf(gbnf);
-  EXPECT_TRUE(grammar.ok()) << grammar.status() << "\n" << gbnf;
-  return GrammarAutomaton(
-      std::make_shared<Grammar>(grammar.ok() ? *std::move(grammar) : Grammar()));
-}
-
-bool Matches(GrammarAutomaton& automaton, std::string_view text) {
-  GrammarAutomaton::State state = automaton.start();
-  for (const char c : text) state = automaton.Next(state, static_cast<uint8_t>(c));
-  return automaton.accepts(state);
-}
 
 GrammarAutomaton SchemaAutomaton(std::string_view schema) {
   const auto gbnf = SchemaGrammar(nlohmann::ordered_json::parse(schema));
