@@ -331,7 +331,7 @@ TEST_F(HttpServerTest, EndsWithConnectionsOpen) {
 
 TEST_F(HttpServerTest, WhatWasAnsweredArrivesThoughTheServerEnds) {
   // More than the sockets' buffers hold.
-  const std::string body(size_t{64} << 20, 'x');
+  const std::string body(size_t{16} << 20, 'x');
   std::mutex mutex;
   std::condition_variable changed;
   int answered = 0;
