@@ -54,11 +54,12 @@ void Worker::Leave() {
     FinishLeaving();
     return;
   }
+  drained_by_ = executor_.clock().SinceStart() + options_.drain_timeout;
   Drain(options_.drain_timeout);
 }
 
 void Worker::Drain(absl::Duration patience) {
-  drain_.Start(patience, [this] {
+  drain_.Start(std::min(patience, drained_by_ - executor_.clock().SinceStart()), [this] {
     Tell(wire::Leaving{.hurry = true});
     FinishLeaving();
   });
@@ -142,8 +143,7 @@ void Worker::WatchAddresses() {
 void Worker::OnControlLost(const absl::Status& why, bool welcomed) {
   UpdateLinks();
   // A whole home may be on its way down: without a coordinator nobody's answers wait for this one.
-  if (leaving_ && !left_ && welcomed)
-    Drain(std::min(options_.drain_timeout, kLeavingWithoutCoordinator));
+  if (leaving_ && !left_ && welcomed) Drain(kLeavingWithoutCoordinator);
   if (events_.lost) events_.lost(why, welcomed);
 }
 

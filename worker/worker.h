@@ -88,7 +88,8 @@ class Worker final : public wire::LinkAcceptor,
   int64_t num_dropped_frames() const;
 
  private:
-  // Leaves once so long has passed, unless it may before.
+  // Leaves once so long has passed, or the drain timeout since it was told to, unless it may
+  // before.
   void Drain(absl::Duration patience);
   // ControlEvents
   wire::WorkerHello MakeHello() override;
@@ -137,6 +138,7 @@ class Worker final : public wire::LinkAcceptor,
   bool leaving_ = false, left_ = false;
   std::optional<bool> paused_;  // none: the owner has said nothing
   std::vector<std::string> told_addresses_;
+  absl::Duration drained_by_;  // where it leaves
   Timer drain_, address_watch_;
   Retired retired_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -196,6 +196,18 @@ TEST_F(MembershipTest, ACoordinatorThatIsGoneIsNotWaitedForLong) {
   EXPECT_TRUE(other.left);
 }
 
+TEST_F(MembershipTest, ALinkThatBreaksAgainAndAgainProlongsNoLeave) {
+  SimulatedWorker& worker = world_.AddWorker("w1");
+  world_.Run();
+  worker.worker->Leave();
+  for (int second = 0; second < 19; ++second) {
+    world_.network.BreakLinks("w1", "", absl::UnavailableError("cut"));
+    world_.Run(absl::Seconds(1));
+  }
+  world_.Run(absl::Seconds(2));
+  EXPECT_TRUE(worker.left);
+}
+
 TEST_F(MembershipTest, APauseIsToldAgainAfterComingBack) {
   SimulatedWorker& worker = world_.AddWorker("w1");
   world_.Run();

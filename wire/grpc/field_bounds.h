@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "model/grammar/grammar.h"
+
 namespace potluck::wire {
 
 inline constexpr size_t kMaxTextBytes = 300;       // names, addresses
@@ -19,7 +21,7 @@ inline constexpr int kMaxCommands = 65536;  // of a frame
 inline constexpr int kMaxStepTokens = 65536;
 inline constexpr int kMaxLogprobs = 1024;  // of a token
 inline constexpr int kMaxLogitBiases = 65536;
-inline constexpr size_t kMaxGrammarBytes = size_t{1} << 18;
+inline constexpr size_t kMaxGrammarBytes = model::kMaxGrammarBytes;
 inline constexpr int64_t kMaxCount = int64_t{1} << 40;  // of positions, cuts, chunks
 inline constexpr int64_t kMaxHiddenWidth = int64_t{1} << 20;
 inline constexpr size_t kMaxPieceBytes = size_t{1} << 20;  // of a chunk
