@@ -23,6 +23,7 @@ import os
 import pathlib
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -164,7 +165,6 @@ def gain_of_two(model, test, half):
 
 
 def speed(model):
-    alone = alone_rate(model, "tg96", CORES)
     half = len(CORES) // 2
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(folder, model, "--spread", "--parallel", "16")
@@ -177,7 +177,8 @@ def speed(model):
         cluster.wait_for("one", "two")
         streams_together(cluster, 2, 8)
         both = min(first_token_seconds(cluster, prompt) for prompt in prompts[3:])
-        two = sorted(rate(streams_together(cluster, 2, 96)) for _ in range(3))[1]
+        pairs = [(rate(streams_together(cluster, 2, 96)), alone_rate(model, "tg96", CORES))  # in turn: machines have moods
+                 for _ in range(6)]
         streams_together(cluster, 16, 8)
         before = cpu_seconds(cluster.processes[0])
         many = streams_together(cluster, 16, 64)
@@ -186,10 +187,11 @@ def speed(model):
         tokens = sum(len(s.times) for s in many)
         layers = [stage["layers"] for stage in cluster.call("/cluster")["instances"][0]["stages"]]
         cluster.end()
-    alone = (alone + alone_rate(model, "tg96", CORES)) / 2  # before and after: machines have moods
+    two, alone = (statistics.mean(rates) for rates in zip(*pairs))
     most = gain_of_two(model, "pp512", half)
     print(f"one process, {len(CORES)} cores, 1 request: decode {alone:.1f} tokens/s")
-    print(f"two workers, {half} cores each, layers {layers}, 2 requests: decode {two:.1f} tokens/s, {100 * two / alone:.0f}%")
+    print(f"two workers, {half} cores each, layers {layers}, 2 requests: decode {two:.1f} tokens/s, {100 * two / alone:.0f}% "
+          f"(in turn: {', '.join(f'{100 * a / b:.0f}%' for a, b in pairs)})")
     print(f"prefill, first token: one worker {one:.2f} s, two {both:.2f} s: {one / both:.2f} times "
           f"(two processes that know nothing of each other: {most:.2f} times one)")
     print(f"16 streams: {rate(many):.1f} tokens/s; CPU of the coordinator's process for each token: {1e6 * spent.total() / tokens:.0f} us:")
