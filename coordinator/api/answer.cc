@@ -2,10 +2,32 @@
 
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "model/tool_calls/tool_call_text.h"
 
 namespace potluck::coordinator {
+namespace {
+
+// Nine letters and digits, for some templates take no other.
+std::string CallId(const std::string& answer, int choice, int call) {
+  uint64_t number = absl::HashOf(answer, choice, call);
+  std::string id(9, '0');
+  for (char& digit : id) {
+    digit = "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36];
+    number /= 36;
+  }
+  return id;
+}
+
+std::vector<std::string> NamesOf(const model::ToolUse& use) {
+  std::vector<std::string> names;
+  for (const model::Tool& tool : use.tools) names.push_back(tool.name);
+  return names;
+}
+
+}  // namespace
 
 class Answer::Choice final : public RequestEvents {
  public:
@@ -13,7 +35,10 @@ class Answer::Choice final : public RequestEvents {
       : answer_(answer),
         index_(index),
         text_(answer.model_->text.tokenizer(), answer.asked_.stop),
-        reasoning_(reasons) {}
+        reasoning_(reasons) {
+    if (answer.asked_.tools.may_call())
+      calls_.emplace(answer.model_->text.tool_format(), NamesOf(answer.asked_.tools));
+  }
   ~Choice() override { Cancel(); }
 
   absl::Status Submit(model::InstanceId instance, SequenceRequest request) {
@@ -42,7 +67,8 @@ class Answer::Choice final : public RequestEvents {
     if (ended_ || text_.stopped()) return;
     Count();
     if (answer_.asked_.top_logprobs >= 0) unsent_.push_back({token, logprobs});
-    Tell(Split(text_.Feed(token)));
+    if (AnswerPiece piece = WithCalls(Split(text_.Feed(token))); !piece.empty())
+      Tell(std::move(piece));
     if (text_.stopped() && !ended_) answer_.around_.coordinator.Stop(*id_);
   }
 
@@ -97,11 +123,26 @@ class Answer::Choice final : public RequestEvents {
     return reasoning_.Feed(text);
   }
 
-  void Tell(model::ReasoningText::Piece piece) {
-    if (piece.empty()) return;
-    answer_.reader_->OnPiece(index_, {.reasoning = std::move(piece.reasoning),
-                                      .text = std::move(piece.text),
-                                      .tokens = std::exchange(unsent_, {})});
+  AnswerPiece WithCalls(model::ReasoningText::Piece said) {
+    AnswerPiece piece{.reasoning = std::move(said.reasoning), .text = std::move(said.text)};
+    if (calls_.has_value()) AddCalls(calls_->Feed(std::exchange(piece.text, {})), piece);
+    return piece;
+  }
+
+  void AddCalls(model::ToolCallText::Piece read, AnswerPiece& piece) const {
+    piece.text += read.text;
+    for (model::ToolCallText::Call& call : read.calls) {
+      std::string id = call.name.empty() ? "" : CallId(answer_.head_.id, index_, call.index);
+      piece.calls.push_back({.index = call.index,
+                             .id = std::move(id),
+                             .name = std::move(call.name),
+                             .arguments = std::move(call.arguments)});
+    }
+  }
+
+  void Tell(AnswerPiece piece) {
+    piece.tokens = std::exchange(unsent_, {});
+    answer_.reader_->OnPiece(index_, std::move(piece));
   }
 
   void Finish(model::FinishReason reason) {
@@ -112,12 +153,10 @@ class Answer::Choice final : public RequestEvents {
       rest.reasoning += held.reasoning;
       rest.text += held.text;
     }
+    AnswerPiece piece = WithCalls(std::move(rest));
+    if (calls_.has_value()) AddCalls(calls_->Flush(), piece);
     // Of tokens that end without text there may still be logprobs.
-    if (!rest.empty() || !unsent_.empty()) {
-      answer_.reader_->OnPiece(index_, {.reasoning = std::move(rest.reasoning),
-                                        .text = std::move(rest.text),
-                                        .tokens = std::exchange(unsent_, {})});
-    }
+    if (!piece.empty() || !unsent_.empty()) Tell(std::move(piece));
     ended_ = true;
     (reason == model::FinishReason::kLength ? answer_.around_.metrics.cut_off
                                             : answer_.around_.metrics.stopped)
@@ -130,7 +169,8 @@ class Answer::Choice final : public RequestEvents {
   std::optional<Coordinator::RequestId> id_;
   model::AnswerText text_;
   model::ReasoningText reasoning_;
-  std::vector<ChosenToken> unsent_;  // that no piece has told
+  std::optional<model::ToolCallText> calls_;  // where it may call
+  std::vector<ChosenToken> unsent_;           // that no piece has told
   absl::Duration first_token_at_, last_token_at_;
   bool ended_ = false;
 };

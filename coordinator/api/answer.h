@@ -27,10 +27,20 @@ struct ChosenToken {
   std::vector<model::TokenLogprob> logprobs;  // its own first, then the likeliest
 };
 
+// A call of a tool, or how it goes on.
+struct AnswerCall {
+  int index = 0;          // of the choice's calls
+  std::string id, name;   // at its beginning only
+  std::string arguments;  // JSON, the next part of its text
+};
+
 // New text of one choice; any part may be empty.
 struct AnswerPiece {
   std::string reasoning, text;
+  std::vector<AnswerCall> calls;
   std::vector<ChosenToken> tokens;  // since the last piece, where their logprobs were asked for
+
+  bool empty() const { return reasoning.empty() && text.empty() && calls.empty(); }
 };
 
 // Of all choices together, as far as they have come.

@@ -9,10 +9,12 @@
 
 #include "model/sampling/sampling_overrides.h"
 #include "model/tokenizer/vocabulary.h"
+#include "model/tool_calls/tool_use.h"
 
 namespace potluck::coordinator {
 
-// Members are model::ChatInput's.
+// Members are model::ChatInput's. What calls of tools were given as "arguments" is an object, where
+// it is one.
 struct Conversation {
   nlohmann::ordered_json messages = nlohmann::ordered_json::array();
   nlohmann::ordered_json tools = nullptr;
@@ -26,6 +28,8 @@ struct AnswerRequest {
   std::vector<Prompt> prompts;  // at least one, each answered for itself
   int32_t choices = 1;          // answers to each of them
   model::SamplingOverrides sampling;
+  nlohmann::ordered_json schema = nullptr;  // that the answer keeps to, beside `sampling.grammar`
+  model::ToolUse tools;                     // of conversations
   int64_t max_tokens = -1;  // of each answer; -1: until it ends, or the context does
   std::vector<std::string> stop;
   int32_t top_logprobs = -1;    // as in model::GenerationRequest

@@ -4,19 +4,35 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "model/generation/reasoning_text.h"
+#include "model/grammar/grammar.h"
+#include "model/grammar/json_grammar.h"
+#include "model/tool_calls/tool_grammar.h"
 
 namespace potluck::coordinator {
 namespace {
 
 constexpr size_t kMostAnswers = 4096;
 
-absl::StatusOr<std::vector<model::ChatPrompt>> Encode(const model::TextCodec& text,
-                                                      const AnswerRequest& asked,
-                                                      const model::ChatInput& at,
-                                                      int64_t context_length) {
+// What the answer has to look like, as GBNF; empty: it is free.
+absl::StatusOr<std::string> GrammarOf(const AnswerRequest& asked, model::ToolFormat format) {
+  if (!asked.tools.may_call() && asked.schema.is_null()) return asked.sampling.grammar;
+  if (asked.tools.may_call()) return ToolGrammar(asked.tools, format, asked.schema);
+  absl::StatusOr<std::string> grammar = model::SchemaGrammar(asked.schema);
+  if (!grammar.ok()) return Annotate(grammar.status(), "response_format");
+  return grammar;
+}
+
+// What a request comes to for its model.
+struct Prepared {
   std::vector<model::ChatPrompt> prompts;
+  std::string grammar;
+};
+
+absl::StatusOr<Prepared> Prepare(const model::TextCodec& text, const AnswerRequest& asked,
+                                 const model::ChatInput& at, int64_t context_length) {
+  Prepared prepared;
   for (const Prompt& prompt : asked.prompts) {
-    model::ChatPrompt& encoded = prompts.emplace_back();
+    model::ChatPrompt& encoded = prepared.prompts.emplace_back();
     if (const auto* plain = std::get_if<std::string>(&prompt)) {
       POTLUCK_ASSIGN_OR_RETURN(encoded.ids, text.EncodeText(*plain, context_length));
     } else if (const auto* conversation = std::get_if<Conversation>(&prompt)) {
@@ -24,12 +40,14 @@ absl::StatusOr<std::vector<model::ChatPrompt>> Encode(const model::TextCodec& te
       input.messages = conversation->messages;
       input.tools = conversation->tools;
       input.extra = conversation->extra;
-      POTLUCK_ASSIGN_OR_RETURN(encoded, text.EncodeChat(std::move(input), context_length));
+      POTLUCK_ASSIGN_OR_RETURN(encoded,
+                               text.EncodeChat(std::move(input), asked.tools, context_length));
     } else {
       encoded.ids = std::get<std::vector<model::TokenId>>(prompt);
     }
   }
-  return prompts;
+  POTLUCK_ASSIGN_OR_RETURN(prepared.grammar, GrammarOf(asked, text.tool_format()));
+  return prepared;
 }
 
 }  // namespace
@@ -53,12 +71,13 @@ void Inference::Start(std::string_view kind, AnswerRequest asked,
   Elsewhere([reader] { return reader->gone(); },
             [request, to = served->model, at = Now(),
              context_length = around_.models.ContextLength(*served)] {
-              return Encode(to->text, *request, at, context_length);
+              return Prepare(to->text, *request, at, context_length);
             },
             [this, kind = std::string(kind), request, served = *served,
-             reader](absl::StatusOr<std::vector<model::ChatPrompt>> prompts) {
-              if (!prompts.ok()) return reader->OnFailed(prompts.status());
-              Submit(kind, std::move(*request), served, *std::move(prompts), reader);
+             reader](absl::StatusOr<Prepared> prepared) {
+              if (!prepared.ok()) return reader->OnFailed(prepared.status());
+              request->sampling.grammar = std::move(prepared->grammar);
+              Submit(kind, std::move(*request), served, std::move(prepared->prompts), reader);
             });
 }
 

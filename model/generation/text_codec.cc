@@ -9,6 +9,7 @@
 #include "common/text.h"
 #include "model/generation/context_overflow.h"
 #include "model/generation/reasoning_text.h"
+#include "model/tool_calls/tool_prompt.h"
 
 namespace potluck::model {
 namespace {
@@ -42,6 +43,7 @@ absl::StatusOr<TextCodec> TextCodec::Create(const ModelFile& file) {
       codec.chat_template_ = InFile(codec.chat_template_.status(), file.path);
     }
   }
+  if (codec.chat_template_.ok()) codec.tool_format_ = ToolFormatOf(*codec.chat_template_);
   codec.default_sampling_ = Recommended(file.sampling_defaults);
   codec.end_tokens_ = file.sampling_defaults.end_tokens;
   return codec;
@@ -60,15 +62,25 @@ absl::StatusOr<std::vector<TokenId>> TextCodec::EncodeText(std::string_view text
   return tokenizer_->Encode(text);
 }
 
-absl::StatusOr<TextSpans> TextCodec::RenderChat(ChatInput input) const {
+absl::StatusOr<TextSpans> TextCodec::RenderChat(ChatInput input, const ToolUse& tools) const {
   POTLUCK_RETURN_IF_ERROR(chat_template_.status());
   input.bos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->bos());
   input.eos_token = TokenTextOrEmpty(*tokenizer_, tokenizer_->eos());
-  return chat_template_->Render(input);
+  if (!tools.may_call()) input.tools = nullptr;
+  if (tool_format_ != ToolFormat::kGeneric) return chat_template_->Render(input);
+  ChatInput described = input;
+  DescribeTools(tools, ToolPrompt::kInSystemMessage, described);
+  absl::StatusOr<TextSpans> text = chat_template_->Render(described);
+  if (text.ok() || !tools.may_call()) return text;
+  // Some templates refuse system messages.
+  DescribeTools(tools, ToolPrompt::kInFirstUserMessage, input);
+  absl::StatusOr<TextSpans> otherwise = chat_template_->Render(input);
+  return otherwise.ok() ? std::move(otherwise) : std::move(text);
 }
 
-absl::StatusOr<ChatPrompt> TextCodec::EncodeChat(ChatInput input, int64_t context_length) const {
-  POTLUCK_ASSIGN_OR_RETURN(const TextSpans text, RenderChat(std::move(input)));
+absl::StatusOr<ChatPrompt> TextCodec::EncodeChat(ChatInput input, const ToolUse& tools,
+                                                 int64_t context_length) const {
+  POTLUCK_ASSIGN_OR_RETURN(const TextSpans text, RenderChat(std::move(input), tools));
   size_t text_bytes = 0;
   for (const TextSpan& span : text) text_bytes += span.text.size();
   POTLUCK_RETURN_IF_ERROR(CheckLength(text_bytes, context_length));

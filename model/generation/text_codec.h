@@ -14,6 +14,8 @@
 #include "model/model_file.h"
 #include "model/sampling/sampler.h"
 #include "model/tokenizer/tokenizer.h"
+#include "model/tool_calls/tool_format.h"
+#include "model/tool_calls/tool_use.h"
 
 namespace potluck::model {
 
@@ -33,13 +35,18 @@ class TextCodec {
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   bool has_chat_template() const { return has_chat_template_; }
+  // How the model writes calls of tools.
+  ToolFormat tool_format() const { return tool_format_; }
 
   // A conversation as the model was trained to read it, up to where its answer begins. Without a
   // template of its own: ChatML. The input's bos_token and eos_token are the vocabulary's.
-  absl::StatusOr<TextSpans> RenderChat(ChatInput input) const;
+  // Tools are told as the template knows them, or as DescribeTools does; ones that must not be
+  // called are not.
+  absl::StatusOr<TextSpans> RenderChat(ChatInput input, const ToolUse& tools = {}) const;
   // `context_length`: a text that must have at least so many tokens is a ContextOverflowError,
   // before time is spent on encoding it; anything else is encoded, longer or not.
-  absl::StatusOr<ChatPrompt> EncodeChat(ChatInput input, int64_t context_length = kNoLimit) const;
+  absl::StatusOr<ChatPrompt> EncodeChat(ChatInput input, const ToolUse& tools = {},
+                                        int64_t context_length = kNoLimit) const;
   // Plain text to be continued.
   absl::StatusOr<std::vector<TokenId>> EncodeText(std::string_view text,
                                                   int64_t context_length = kNoLimit) const;
@@ -58,6 +65,7 @@ class TextCodec {
   std::unique_ptr<Tokenizer> tokenizer_;
   bool has_chat_template_ = false;
   absl::StatusOr<ChatTemplate> chat_template_ = ChatTemplate::ChatMl();
+  ToolFormat tool_format_ = ToolFormat::kGeneric;
   SamplingParams default_sampling_;
   std::vector<TokenId> end_tokens_;
 };

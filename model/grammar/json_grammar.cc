@@ -76,8 +76,14 @@ constexpr const char* kAnnotations[] = {
     "title", "description", "default",  "examples",  "$schema", "$id",        "$comment",
     "$defs", "definitions", "readOnly", "writeOnly", "strict",  "deprecated", "discriminator"};
 
-// As GBNF has it between quotes.
-std::string Quoted(std::string_view text) {
+std::string Counted(std::string_view what, int64_t least, int64_t most) {
+  const std::string bound = most == kUnbounded ? "" : absl::StrCat(most);
+  return absl::StrCat("(", ToAbsl(what), "){", least, ",", bound, "}");
+}
+
+}  // namespace
+
+std::string GbnfLiteral(std::string_view text) {
   std::string quoted = "\"";
   for (const char c : text) {
     switch (c) {
@@ -102,42 +108,42 @@ std::string Quoted(std::string_view text) {
   return quoted + "\"";
 }
 
-// In canonical white space.
-std::string Written(const ordered_json& value) {
+std::string CanonicalJson(const ordered_json& value) {
   std::vector<std::string> parts;
   if (value.is_object()) {
     for (const auto& [key, member] : value.items())
-      parts.push_back(absl::StrCat(Written(key), ": ", Written(member)));
+      parts.push_back(absl::StrCat(CanonicalJson(key), ": ", CanonicalJson(member)));
     return absl::StrCat("{", absl::StrJoin(parts, ", "), "}");
   }
   if (value.is_array()) {
-    for (const ordered_json& item : value) parts.push_back(Written(item));
+    for (const ordered_json& item : value) parts.push_back(CanonicalJson(item));
     return absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
   }
   return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-std::string Counted(std::string_view what, int64_t least, int64_t most) {
-  const std::string bound = most == kUnbounded ? "" : absl::StrCat(most);
-  return absl::StrCat("(", ToAbsl(what), "){", least, ",", bound, "}");
-}
-
-class Converter {
+class SchemaRules::Converter {
  public:
-  explicit Converter(const ordered_json& root) : root_(root) {}
-
-  absl::StatusOr<std::string> Convert() {
-    POTLUCK_ASSIGN_OR_RETURN(const std::string body, Visit(root_, "#", 0));
-    return Finish(body);
+  absl::StatusOr<std::string> Convert(const ordered_json& schema) {
+    root_ = &schema;
+    references_.clear();
+    const size_t before = rules_.size();
+    absl::StatusOr<std::string> expression = Visit(schema, "#", 0);
+    if (!expression.ok()) rules_.resize(before);  // some lack their bodies
+    return expression;
   }
 
-  std::string Finish(const std::string& root_body) {
-    std::string text = absl::StrCat("root ::= ", root_body, "\n");
+  std::string Finish(std::string_view root) const {
+    std::string text = absl::StrCat("root ::= ", ToAbsl(root), "\n");
     for (const auto& [name, body] : rules_) absl::StrAppend(&text, name, " ::= ", body, "\n");
     for (const SharedRule& rule : kSharedRules) {
       if (used_.contains(rule.name)) absl::StrAppend(&text, rule.name, " ::= ", rule.body, "\n");
     }
     return text;
+  }
+
+  void AddNamed(std::string name, std::string body) {
+    rules_.emplace_back(std::move(name), std::move(body));
   }
 
   std::string Use(const std::string& name) {
@@ -182,7 +188,7 @@ class Converter {
       if (schema.contains(keyword)) return VisitAnyOf(schema, keyword, at, depth);
     }
     if (const auto constant = schema.find("const"); constant != schema.end())
-      return Quoted(Written(*constant));
+      return GbnfLiteral(CanonicalJson(*constant));
     if (const auto values = schema.find("enum"); values != schema.end())
       return VisitEnum(*values, at);
     return VisitType(schema, at, depth);
@@ -213,7 +219,7 @@ class Converter {
     const auto lost = Error(
         at, absl::StrCat("$ref \"", Printable(reference), "\" leads to nothing in this schema"));
     if (!reference.starts_with('#')) return lost;
-    const ordered_json* target = &root_;
+    const ordered_json* target = root_;
     std::vector<std::string> steps = absl::StrSplit(reference.substr(1), '/');
     for (size_t i = 1; i < steps.size(); ++i) {
       const std::string key = absl::StrReplaceAll(steps[i], {{"~1", "/"}, {"~0", "~"}});
@@ -292,7 +298,7 @@ class Converter {
   static absl::StatusOr<std::string> VisitEnum(const ordered_json& values, const std::string& at) {
     if (!values.is_array() || values.empty()) return Error(at, "enum is an array of values");
     std::vector<std::string> ways;
-    for (const ordered_json& value : values) ways.push_back(Quoted(Written(value)));
+    for (const ordered_json& value : values) ways.push_back(GbnfLiteral(CanonicalJson(value)));
     return absl::StrCat("(", absl::StrJoin(ways, " | "), ")");
   }
 
@@ -444,7 +450,7 @@ class Converter {
     }
     POTLUCK_ASSIGN_OR_RETURN(const auto counts, Counts(schema, "minItems", "maxItems", at));
     const auto [least, most] = counts;
-    if (most == 0) return Quoted("[]");
+    if (most == 0) return GbnfLiteral("[]");
     const int64_t more = most == kUnbounded ? kUnbounded : most - 1;
     const std::string list = absl::StrCat(
         item, " ", Counted(absl::StrCat("\", \" ", item), std::max<int64_t>(least - 1, 0), more));
@@ -453,6 +459,10 @@ class Converter {
 
   absl::StatusOr<std::string> VisitObject(const ordered_json& schema, const std::string& at,
                                           int depth) {
+    const auto others = schema.find("additionalProperties");
+    if (!schema.contains("properties") && !schema.contains("required") &&
+        (others == schema.end() || *others == true))
+      return Use("object");
     std::set<std::string> required;
     if (const auto names = schema.find("required"); names != schema.end()) {
       if (!names->is_array()) return Error(at, "required is an array of names");
@@ -473,8 +483,8 @@ class Converter {
         POTLUCK_ASSIGN_OR_RETURN(
             const std::string value,
             Visit(property, absl::StrCat(at, "/properties/", Printable(name)), depth + 1));
-        members.push_back(
-            {absl::StrCat(Quoted(Written(name) + ": "), " ", value), required.erase(name) > 0});
+        members.push_back({absl::StrCat(GbnfLiteral(CanonicalJson(name) + ": "), " ", value),
+                           required.erase(name) > 0});
         names.push_back(name);
       }
     }
@@ -484,7 +494,8 @@ class Converter {
                                     "\" is required, but not one of the properties"));
     // Those that no schema is given for come first among the others.
     for (const std::string& name : required)
-      members.push_back({absl::StrCat(Quoted(Written(name) + ": "), " ", Use("value")), true});
+      members.push_back(
+          {absl::StrCat(GbnfLiteral(CanonicalJson(name) + ": "), " ", Use("value")), true});
     // From the last to the first: what may follow a member, and what may come where none has come.
     std::string following =
         other.empty() ? "\"}\"" : AddRule(absl::StrCat("(\", \" ", other, ")* \"}\""));
@@ -522,7 +533,7 @@ class Converter {
     Use("key-char");
     std::set<std::string> spelt;
     for (const std::string& name : names) {
-      if (Written(name).find('\\') == std::string::npos) spelt.insert(name);
+      if (CanonicalJson(name).find('\\') == std::string::npos) spelt.insert(name);
     }
     return KeyFrom("", spelt);
   }
@@ -541,7 +552,7 @@ class Converter {
     std::string taken;
     for (const auto& [next, those] : by_next) {
       const std::string follows = KeyFrom(prefix + next, those);
-      ways.push_back(absl::StrCat(Quoted(next), " ", follows));
+      ways.push_back(absl::StrCat(GbnfLiteral(next), " ", follows));
       absl::StrAppend(&taken, next == "]" || next == "[" || next == "-" || next == "^" ? "\\" : "",
                       next);
     }
@@ -550,23 +561,30 @@ class Converter {
     return AddRule(absl::StrJoin(ways, " | "));
   }
 
-  const ordered_json& root_;
+  const ordered_json* root_ = nullptr;  // of the schema that is being converted
   int visits_ = 0;
   std::vector<std::pair<std::string, std::string>> rules_;  // names and bodies
   std::map<std::string, std::string> references_;           // their rules
   std::set<std::string> used_;                              // of the shared rules
 };
 
-}  // namespace
+SchemaRules::SchemaRules() : converter_(std::make_unique<Converter>()) {}
+SchemaRules::~SchemaRules() = default;
 
-std::string AnyObjectGrammar() {
-  const ordered_json any = ordered_json::object();
-  Converter converter(any);
-  return converter.Finish(converter.Use("object"));
+absl::StatusOr<std::string> SchemaRules::Add(const ordered_json& schema) {
+  return converter_->Convert(schema);
 }
 
+void SchemaRules::AddRule(std::string name, std::string body) {
+  converter_->AddNamed(std::move(name), std::move(body));
+}
+
+std::string SchemaRules::Grammar(std::string_view root) const { return converter_->Finish(root); }
+
 absl::StatusOr<std::string> SchemaGrammar(const ordered_json& schema) {
-  return Converter(schema).Convert();
+  SchemaRules rules;
+  POTLUCK_ASSIGN_OR_RETURN(const std::string root, rules.Add(schema));
+  return rules.Grammar(root);
 }
 
 absl::StatusOr<std::string> SchemaTextGrammar(std::string_view text) {

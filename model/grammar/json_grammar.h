@@ -7,6 +7,7 @@
 // if `additionalProperties` says so.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -15,8 +16,33 @@
 
 namespace potluck::model {
 
-// Any object.
-std::string AnyObjectGrammar();
+// The text as GBNF has it, between quotes.
+std::string GbnfLiteral(std::string_view text);
+
+// The text of a value as these grammars have it.
+std::string CanonicalJson(const nlohmann::ordered_json& value);
+
+// Rules for the values of several schemas, and what else a grammar has beside them.
+class SchemaRules {
+ public:
+  SchemaRules();
+  ~SchemaRules();
+  SchemaRules(const SchemaRules&) = delete;
+  SchemaRules& operator=(const SchemaRules&) = delete;
+
+  // An expression for the values, fit to stand in a sequence. Errors are SchemaGrammar's; then
+  // nothing is added.
+  absl::StatusOr<std::string> Add(const nlohmann::ordered_json& schema);
+  // A rule that schemas know nothing of. Names that are "r" and a number are theirs, and so are
+  // those of JSON's parts ("object", "string", ...).
+  void AddRule(std::string name, std::string body);
+  // GBNF of all rules; `root`: an expression over them.
+  std::string Grammar(std::string_view root) const;
+
+ private:
+  class Converter;
+  std::unique_ptr<Converter> converter_;
+};
 
 // Of the texts of values that keep to the schema. Known are type, enum, const, properties,
 // required, additionalProperties, items, prefixItems, minItems, maxItems, minLength, maxLength,

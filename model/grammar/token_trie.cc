@@ -12,7 +12,7 @@ TokenTrie::TokenTrie(std::shared_ptr<const Tokenizer> of) : tokenizer_(std::move
   constexpr size_t kMostBytes = std::numeric_limits<uint16_t>::max();
   std::vector<std::pair<std::string_view, TokenId>> tokens;
   for (TokenId id = 0; id < static_cast<TokenId>(tokenizer.vocab_size()); ++id) {
-    const std::string_view bytes = tokenizer.TokenBytes(id);
+    const std::string_view bytes = tokenizer.AnswerBytes(id);
     if (!bytes.empty() && bytes.size() <= kMostBytes && !tokenizer.IsEndOfGeneration(id))
       tokens.emplace_back(bytes, id);
   }

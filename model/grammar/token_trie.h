@@ -15,7 +15,7 @@ namespace potluck::model {
 // Thread-safe: nothing changes.
 class TokenTrie {
  public:
-  // Control tokens and those without bytes are not in it.
+  // Control tokens and others without bytes in an answer are not in it.
   explicit TokenTrie(std::shared_ptr<const Tokenizer> tokenizer);
 
   // In pre-order: a node's descendants follow it.
@@ -31,7 +31,7 @@ class TokenTrie {
     return std::span(ids_).subspan(begin, nodes_[node].ids_end - begin);
   }
 
-  std::string_view BytesOf(TokenId id) const { return tokenizer_->TokenBytes(id); }
+  std::string_view BytesOf(TokenId id) const { return tokenizer_->AnswerBytes(id); }
   std::span<const TokenId> end_of_generation() const { return tokenizer_->end_of_generation(); }
   size_t vocab_size() const { return tokenizer_->vocab_size(); }
   size_t max_depth() const { return max_depth_; }

@@ -32,6 +32,9 @@ constexpr std::string_view kFillInTheMiddle[] = {
     "<fim_suffix>",   "<｜fim▁hole｜>",  "<SUF>",           "▁<SUF>",          "<|code_suffix|>",
     "<|suffix|>",     "<|fim_middle|>",  "<fim-middle>",    "<fim_middle>",    "<｜fim▁end｜>",
     "<MID>",          "▁<MID>",          "<|code_middle|>", "<|middle|>"};
+// Where a call of a tool begins or ends in an answer.
+constexpr std::string_view kToolMarks[] = {"[TOOL_CALLS]", "<|python_tag|>", "<tool_call>",
+                                           "</tool_call>"};
 
 class Spellings {
  public:
@@ -42,6 +45,7 @@ class Spellings {
     note(kEndOfTurn);
     note(kEndOfGeneration);
     note(kFillInTheMiddle);
+    note(kToolMarks);
     for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
       const auto found = ids_.find(vocabulary.tokens[id].text);
       if (found != ids_.end() && found->second < 0) found->second = static_cast<TokenId>(id);
@@ -114,6 +118,9 @@ void CompleteSpecialTokens(Vocabulary& vocabulary, std::vector<std::string>& war
     tokens[*spellings.Find("</s>")].type = TokenType::kNormal;
   }
   vocabulary.end_of_generation.assign(ends.begin(), ends.end());
+  for (const std::string_view name : kToolMarks) {
+    if (const auto id = spellings.Find(name)) vocabulary.tool_marks.push_back(*id);
+  }
 }
 
 }  // namespace potluck::model

@@ -49,7 +49,8 @@ StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, const DecodeOptions& op
       strip_space_(tokenizer.adds_space_prefix() && !options.continuation) {}
 
 std::string StreamDecoder::Feed(TokenId id) {
-  std::string_view bytes = tokenizer_.TokenBytes(id);
+  std::string_view bytes =
+      options_.continuation ? tokenizer_.AnswerBytes(id) : tokenizer_.TokenBytes(id);
   if (bytes.empty() && options_.show_control && tokenizer_.IsControl(id)) {
     std::string text(pending_.empty() ? std::string_view() : kReplacement);
     pending_.clear();

@@ -14,7 +14,8 @@ namespace potluck::model {
 // Single-threaded; the tokenizer must outlive it.
 class StreamDecoder {
  public:
-  // For the tokens after a prompt: DecodeOptions{.continuation = true}.
+  // For the tokens after a prompt: DecodeOptions{.continuation = true}, which also spells out marks
+  // of tools' calls (Tokenizer::AnswerBytes).
   explicit StreamDecoder(const Tokenizer& tokenizer, const DecodeOptions& options = {});
 
   // The text that became complete with this token; may be empty. Control tokens and ids outside

@@ -460,6 +460,11 @@ std::string_view Tokenizer::TokenBytes(TokenId id) const {
   return parts_->InRange(id) ? std::string_view(parts_->token_bytes[id]) : std::string_view();
 }
 
+std::string_view Tokenizer::AnswerBytes(TokenId id) const {
+  const auto& marks = parts_->vocabulary.tool_marks;
+  return std::ranges::find(marks, id) == marks.end() ? TokenBytes(id) : TokenText(id);
+}
+
 std::string_view Tokenizer::TokenText(TokenId id) const {
   return parts_->InRange(id) ? std::string_view(parts_->vocabulary.tokens[id].text)
                              : std::string_view();

@@ -86,6 +86,10 @@ class Tokenizer {
   // vocabulary. Valid while the tokenizer lives.
   std::string_view TokenBytes(TokenId id) const;
 
+  // As TokenBytes, for a token of an answer: those that mark a tool's call ([TOOL_CALLS],
+  // <|python_tag|>) are spelled out, control tokens or not, for the call is read from the text.
+  std::string_view AnswerBytes(TokenId id) const;
+
   // The token as the file spells it; empty for ids outside the vocabulary.
   std::string_view TokenText(TokenId id) const;
 

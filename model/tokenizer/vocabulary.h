@@ -86,6 +86,7 @@ struct Vocabulary {
 
   std::optional<TokenId> bos, eos, eot, unknown, padding;
   std::vector<TokenId> end_of_generation;  // further ids that end a turn, where the file names them
+  std::vector<TokenId> tool_marks;         // CompleteSpecialTokens: of calls in an answer
   // Absent where the file doesn't say: then the tokenizer kind's (and `pre`'s) own default holds.
   std::optional<bool> add_bos, add_eos, add_space_prefix;
   std::optional<bool> remove_extra_whitespaces;

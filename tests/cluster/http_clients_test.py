@@ -188,6 +188,72 @@ class HttpApi(ClusterTest):
             self.assertEqual(code, 400, text)
             self.assertIn(says, json.loads(text)["error"]["message"])
 
+    TOOLS = [{"type": "function", "function": {
+        "name": "cook", "description": "Cooks a dish.", "parameters": {
+            "type": "object", "required": ["dish", "servings"], "additionalProperties": False, "properties": {
+                "dish": {"enum": ["soup", "stew"]}, "servings": {"type": "integer", "minimum": 1, "maximum": 9}}}}},
+             {"type": "function", "function": {"name": "ring_the_bell"}}]
+
+    def expect_calls(self, calls):
+        for call in calls:
+            self.assertEqual(call["type"], "function")
+            self.assertRegex(call["id"], "^[0-9a-z]{9}$")
+            arguments = json.loads(call["function"]["arguments"])
+            if call["function"]["name"] == "cook":
+                self.assertIn(arguments["dish"], ("soup", "stew"))
+                self.assertIn(arguments["servings"], range(1, 10))
+            else:
+                self.assertEqual((call["function"]["name"], arguments), ("ring_the_bell", {}))
+        self.assertTrue(calls)
+
+    def test_tools_are_called(self):
+        self.begin()
+        body = {"messages": CHAT, "temperature": 1, "max_tokens": 200, "tools": self.TOOLS}
+        for seed in range(4):
+            asked = {**body, "seed": seed, "tool_choice": "required"}
+            whole = self.ask("/v1/chat/completions", **asked)["choices"][0]
+            if whole["finish_reason"] == "length":
+                continue  # so many calls
+            self.assertEqual(whole["finish_reason"], "tool_calls")
+            self.assertIsNone(whole["message"]["content"])
+            self.expect_calls(whole["message"]["tool_calls"])
+            # A stream tells the same, each call's name first.
+            calls = []
+            for event in self.stream("/v1/chat/completions", **asked):
+                for call in event["choices"][0]["delta"].get("tool_calls", []):
+                    if "name" in call["function"]:
+                        calls.append({**call, "function": {"name": call["function"]["name"], "arguments": ""}})
+                    self.assertEqual(call["index"], len(calls) - 1)
+                    calls[-1]["function"]["arguments"] += call["function"]["arguments"]
+            self.assertEqual(event["choices"][0]["finish_reason"], "tool_calls")
+            self.assertEqual([call["function"] for call in calls],
+                             [call["function"] for call in whole["message"]["tool_calls"]])
+            # And goes on from there.
+            messages = CHAT + [whole["message"]] + [
+                {"role": "tool", "tool_call_id": call["id"], "content": "done"} for call in whole["message"]["tool_calls"]]
+            self.ask("/v1/chat/completions", messages=messages, tools=self.TOOLS, max_tokens=8)
+            prompt = self.ask("/apply-template", messages=messages, tools=self.TOOLS)["prompt"]
+            self.assertIn(f"{calls[0]['function']['name']} returned:\ndone", prompt)
+        named = {"type": "function", "function": {"name": "ring_the_bell"}}
+        bell = self.ask("/v1/chat/completions", **body, tool_choice=named, parallel_tool_calls=False)["choices"][0]
+        self.assertEqual(bell["message"]["tool_calls"][0]["function"], {"name": "ring_the_bell", "arguments": "{}"})
+        free = self.ask("/v1/chat/completions", **body, tool_choice="none")["choices"][0]
+        self.assertNotIn("tool_calls", free["message"])
+        for choice, told in (("auto", True), ("none", False)):
+            prompt = self.ask("/apply-template", messages=CHAT, tools=self.TOOLS, tool_choice=choice)["prompt"]
+            self.assertEqual("Cooks a dish." in prompt, told)
+        strict = {"name": "f", "strict": True, "parameters": {"type": "object", "not": {}}}
+        for fields, says in (({"tool_choice": named, "tools": []}, "tool_choice"),
+                             ({"tool_choice": {"type": "function", "function": {"name": "eat"}}}, "one of the tools'"),
+                             ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "names of 1 to 64"),
+                             ({"tools": self.TOOLS + self.TOOLS}, "comes twice"),
+                             ({"tools": [{"type": "function", "function": strict}]}, "the parameters of tool f"),
+                             ({"functions": [{"name": "f"}]}, "functions"),
+                             ({"grammar": 'root ::= "a"'}, "grammar")):
+            code, text = self.call("POST", "/v1/chat/completions", {**body, **fields})
+            self.assertEqual(code, 400, text)
+            self.assertIn(says, json.loads(text)["error"]["message"])
+
     def test_an_answers_form_survives_its_worker(self):
         names = ("desk", "nas")
         self.up("--spread", "--layers", split_evenly(names))

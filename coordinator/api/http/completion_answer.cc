@@ -15,8 +15,20 @@ constexpr size_t kUnreadBytes = 64 << 10;
 constexpr absl::Duration kKeepAlive = absl::Seconds(15);
 
 // OpenAI has no word for an answer that was cancelled; nobody reads one.
-const char* NameOf(model::FinishReason reason) {
-  return reason == model::FinishReason::kLength ? "length" : "stop";
+const char* NameOf(model::FinishReason reason, bool calls) {
+  if (reason == model::FinishReason::kLength) return "length";
+  return calls ? "tool_calls" : "stop";
+}
+
+// The fragments of each call joined.
+void Join(std::vector<AnswerCall>& calls, std::vector<AnswerCall> more) {
+  for (AnswerCall& call : more) {
+    if (call.name.empty() && !calls.empty()) {
+      calls.back().arguments += call.arguments;
+    } else {
+      calls.push_back(std::move(call));
+    }
+  }
 }
 
 CompletionRequest WithoutAnswer(const CompletionRequest& asked) {
@@ -79,10 +91,13 @@ void CompletionAnswer::OnProgress(const PromptProgress& progress) {
 }
 
 void CompletionAnswer::OnPiece(int index, AnswerPiece piece) {
-  CompletionChoice& said = choices_[static_cast<size_t>(index)].said;
+  Choice& choice = choices_[static_cast<size_t>(index)];
+  CompletionChoice& said = choice.said;
+  choice.calls |= !piece.calls.empty();
   if (!streams()) {
     said.reasoning += piece.reasoning;
     said.text += piece.text;
+    Join(said.calls, std::move(piece.calls));
     said.tokens.insert(said.tokens.end(), std::make_move_iterator(piece.tokens.begin()),
                        std::make_move_iterator(piece.tokens.end()));
     return;
@@ -90,6 +105,7 @@ void CompletionAnswer::OnPiece(int index, AnswerPiece piece) {
   CompletionChoice now = said;
   now.reasoning = std::move(piece.reasoning);
   now.text = std::move(piece.text);
+  now.calls = std::move(piece.calls);
   now.tokens = std::move(piece.tokens);
   if (now.has_logprobs)
     said.text_offset += CharactersOf(now.tokens, answer_->model().text.tokenizer());
@@ -98,8 +114,9 @@ void CompletionAnswer::OnPiece(int index, AnswerPiece piece) {
 
 void CompletionAnswer::OnChoiceEnd(int index, model::FinishReason reason) {
   ++num_ended_;
-  CompletionChoice& said = choices_[static_cast<size_t>(index)].said;
-  said.finish_reason = NameOf(reason);
+  Choice& choice = choices_[static_cast<size_t>(index)];
+  CompletionChoice& said = choice.said;
+  said.finish_reason = NameOf(reason, choice.calls);
   if (!streams()) return;
   CompletionChoice now = said;
   now.has_logprobs = false;

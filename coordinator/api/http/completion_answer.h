@@ -38,6 +38,7 @@ class CompletionAnswer final : public AnswerReader {
   struct Choice {
     CompletionChoice said;
     bool begun = false;  // its role has been told
+    bool calls = false;  // it has called a tool
   };
 
   bool streams() const { return asked_.stream; }

@@ -59,6 +59,22 @@ ordered_json Logprobs(CompletionKind kind, const CompletionChoice& choice,
                                        : TextLogprobs(choice, tokenizer);
 }
 
+// {"id", "type", "function": {"name", "arguments"}}, of a chunk what is new of it.
+ordered_json CallsJson(const std::vector<AnswerCall>& calls, bool chunk) {
+  ordered_json json = ordered_json::array();
+  for (const AnswerCall& call : calls) {
+    ordered_json& one = json.emplace_back(ordered_json::object());
+    if (chunk) one["index"] = call.index;
+    if (!call.name.empty()) {
+      one["id"] = call.id;
+      one["type"] = "function";
+      one["function"]["name"] = call.name;
+    }
+    one["function"]["arguments"] = call.arguments;
+  }
+  return json;
+}
+
 ordered_json FinishReason(const CompletionChoice& choice) {
   return choice.finish_reason == nullptr ? ordered_json() : ordered_json(choice.finish_reason);
 }
@@ -104,6 +120,10 @@ ordered_json WholeChoice(CompletionKind kind, const CompletionChoice& choice,
   } else {
     json["message"] = {{"role", "assistant"}, {"content", choice.text}};
     if (!choice.reasoning.empty()) json["message"]["reasoning_content"] = choice.reasoning;
+    if (!choice.calls.empty()) {
+      if (choice.text.empty()) json["message"]["content"] = nullptr;
+      json["message"]["tool_calls"] = CallsJson(choice.calls, /*chunk=*/false);
+    }
   }
   json["logprobs"] = Logprobs(kind, choice, tokenizer);
   json["finish_reason"] = FinishReason(choice);
@@ -119,6 +139,8 @@ ordered_json ChunkChoice(CompletionKind kind, const CompletionChoice& choice,
     json["delta"] = ordered_json::object();
     if (!choice.reasoning.empty()) json["delta"]["reasoning_content"] = choice.reasoning;
     if (!choice.text.empty()) json["delta"]["content"] = choice.text;
+    if (!choice.calls.empty())
+      json["delta"]["tool_calls"] = CallsJson(choice.calls, /*chunk=*/true);
   }
   json["logprobs"] = Logprobs(kind, choice, tokenizer);
   json["finish_reason"] = FinishReason(choice);

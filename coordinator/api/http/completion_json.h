@@ -15,6 +15,7 @@ namespace potluck::coordinator {
 struct CompletionChoice {
   int index = 0;
   std::string reasoning, text;
+  std::vector<AnswerCall> calls;
   bool has_logprobs = false;
   std::vector<ChosenToken> tokens;      // where it has
   size_t text_offset = 0;               // of the first token's text, in characters

@@ -13,6 +13,7 @@
 #include "common/status_macros.h"
 #include "coordinator/api/http/conversation_fields.h"
 #include "coordinator/api/http/response_format.h"
+#include "coordinator/api/http/tool_fields.h"
 #include "coordinator/api/request_fields.h"
 #include "model/bounded_json.h"
 
@@ -152,6 +153,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
   if (kind == CompletionKind::kChat) {
     Conversation conversation;
     POTLUCK_RETURN_IF_ERROR(ReadConversation(body, conversation));
+    POTLUCK_RETURN_IF_ERROR(ReadTools(text, body, conversation, answer.tools));
     POTLUCK_RETURN_IF_ERROR(ReadReasoningFormat(body, answer.split_reasoning));
     answer.prompts.emplace_back(std::move(conversation));
   } else {
@@ -161,7 +163,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
   POTLUCK_RETURN_IF_ERROR(RefuseUnsupported(body));
   POTLUCK_RETURN_IF_ERROR(ReadInt(body, "n", 1, kMostChoices, answer.choices));
   POTLUCK_RETURN_IF_ERROR(ReadSampling(body, answer.sampling));
-  POTLUCK_RETURN_IF_ERROR(ReadResponseFormat(text, body, answer.sampling.grammar));
+  POTLUCK_RETURN_IF_ERROR(ReadResponseFormat(text, body, answer));
   POTLUCK_RETURN_IF_ERROR(ReadTexts(body, "stop", kMostStops, answer.stop));
   POTLUCK_RETURN_IF_ERROR(ReadLogprobs(body, kind, answer.top_logprobs));
   POTLUCK_RETURN_IF_ERROR(ReadLimit(body, answer.max_tokens));

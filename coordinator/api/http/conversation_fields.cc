@@ -17,8 +17,7 @@ using model::Json;
 using nlohmann::ordered_json;
 
 // Of a message, that templates may know beside its role and its content.
-constexpr const char* kMessageFields[] = {"name", "reasoning_content", "tool_calls",
-                                          "tool_call_id"};
+constexpr const char* kMessageFields[] = {"name", "reasoning_content", "tool_call_id"};
 
 // Strings as they are; of parts the texts, a line each.
 absl::StatusOr<ordered_json> ReadContent(const Json& message) {
@@ -40,6 +39,32 @@ absl::StatusOr<ordered_json> ReadContent(const Json& message) {
   return ordered_json(absl::StrJoin(texts, "\n"));
 }
 
+// {"id", "type": "function", "function": {"name", "arguments"}}, in this order, for templates print
+// them so. Arguments come as the text of an object; templates want the object.
+absl::StatusOr<ordered_json> ReadToolCalls(const Json& calls) {
+  const absl::Status bad =
+      BadField("tool_calls", "an array of objects, each with a function that has a name");
+  if (!calls.is_array()) return bad;
+  ordered_json read = ordered_json::array();
+  for (const Json& call : calls) {
+    const Json* function = FindKey(call, "function");
+    const Json* name = function == nullptr ? nullptr : FindKey(*function, "name");
+    if (name == nullptr || !name->is_string()) return bad;
+    ordered_json arguments = ordered_json::object();
+    if (const Json* given = FindKey(*function, "arguments")) {
+      arguments = *given;
+      const auto text = model::StringValue(given);
+      if (text.has_value() && model::ParseJsonObject(*text, "arguments").ok())
+        arguments = ordered_json::parse(*text);
+    }
+    ordered_json& one = read.emplace_back(ordered_json::object());
+    if (const Json* id = FindKey(call, "id")) one["id"] = *id;
+    one["type"] = "function";
+    one["function"] = {{"name", *name}, {"arguments", std::move(arguments)}};
+  }
+  return read;
+}
+
 absl::Status ReadMessages(const Json& body, Conversation& conversation) {
   const Json* json = FindKey(body, "messages");
   const absl::Status bad =
@@ -53,6 +78,9 @@ absl::Status ReadMessages(const Json& body, Conversation& conversation) {
     POTLUCK_ASSIGN_OR_RETURN(ordered_json content, ReadContent(entry));
     if (content.is_null() && *role != "assistant") return bad;
     ordered_json message = {{"role", *std::move(role)}, {"content", std::move(content)}};
+    if (const Json* calls = FindKey(entry, "tool_calls"); calls != nullptr && !calls->empty()) {
+      POTLUCK_ASSIGN_OR_RETURN(message["tool_calls"], ReadToolCalls(*calls));
+    }
     for (const char* field : kMessageFields) {
       if (const Json* value = FindKey(entry, field)) message[field] = *value;
     }

@@ -6,6 +6,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "coordinator/api/http/conversation_fields.h"
+#include "coordinator/api/http/tool_fields.h"
 #include "coordinator/api/request_fields.h"
 
 namespace potluck::coordinator {
@@ -66,6 +67,7 @@ absl::StatusOr<TextQuestion> ParseTextQuestion(std::string_view text, TextQuesti
     question.tokens = *std::move(ids);
   } else {
     POTLUCK_RETURN_IF_ERROR(ReadConversation(body, question.conversation));
+    POTLUCK_RETURN_IF_ERROR(ReadTools(text, body, question.conversation, question.tools));
   }
   return question;
 }
@@ -85,7 +87,8 @@ absl::StatusOr<ordered_json> AnswerText(const model::TextCodec& text, const Text
                            text.RenderChat({.messages = question.conversation.messages,
                                             .tools = question.conversation.tools,
                                             .extra = question.conversation.extra,
-                                            .now = now}));
+                                            .now = now},
+                                           question.tools));
   std::string prompt;
   for (const model::TextSpan& span : spans) prompt += span.text;
   return ordered_json{{"prompt", std::move(prompt)}};

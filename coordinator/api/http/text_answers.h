@@ -28,6 +28,7 @@ struct TextQuestion {
   bool with_pieces = false;            // tell what each token stands for, too
   std::vector<model::TokenId> tokens;  // kDetokenize
   Conversation conversation;           // kApplyTemplate
+  model::ToolUse tools;                // kApplyTemplate
 };
 
 // InvalidArgument, naming the field and what it may be.
