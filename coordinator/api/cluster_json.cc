@@ -10,20 +10,24 @@ namespace {
 
 using nlohmann::ordered_json;
 
-ordered_json StagesJson(const Pipeline& pipeline, const Membership& membership) {
+ordered_json StagesJson(const Pipeline& pipeline, const InstanceScheduler& scheduler,
+                        const Membership& membership) {
   ordered_json stages = ordered_json::array();
+  const std::vector<double>& computing = scheduler.computing_seconds();
   for (const partition::StagePlan& stage : pipeline.plan.stages) {
     ordered_json standby = ordered_json::array();
     for (const partition::Standby& other : stage.standby)
       standby.push_back(
           {{"worker", other.worker_id}, {"name", other.name}, {"on_disk", other.on_disk}});
-    stages.push_back({{"worker", stage.worker_id},
-                      {"name", membership.PeerOf(stage.worker_id).name},
-                      {"device", stage.device_id.substr(stage.worker_id.size() + 1)},
-                      {"layers", {stage.first_layer, stage.last_layer}},
-                      {"weight_bytes", stage.weight_bytes},
-                      {"kv_bytes", stage.kv_bytes},
-                      {"standby", std::move(standby)}});
+    stages.push_back(
+        {{"worker", stage.worker_id},
+         {"name", membership.PeerOf(stage.worker_id).name},
+         {"device", stage.device_id.substr(stage.worker_id.size() + 1)},
+         {"layers", {stage.first_layer, stage.last_layer}},
+         {"weight_bytes", stage.weight_bytes},
+         {"kv_bytes", stage.kv_bytes},
+         {"computing_seconds", stages.size() < computing.size() ? computing[stages.size()] : 0.0},
+         {"standby", std::move(standby)}});
   }
   return stages;
 }
@@ -38,7 +42,7 @@ ordered_json InstanceJson(const Coordinator& coordinator, const Instance& instan
                        {"stages", ordered_json::array()}};
   if (const Pipeline* pipeline = instance.pipeline(); pipeline != nullptr && instance.serving()) {
     json["epoch"] = pipeline->epoch.number;
-    json["stages"] = StagesJson(*pipeline, coordinator.membership());
+    json["stages"] = StagesJson(*pipeline, scheduler, coordinator.membership());
     json["context_length"] = pipeline->plan.context_length;
     json["parallel"] = pipeline->plan.parallel;
     const partition::Prediction& prediction = pipeline->plan.prediction;

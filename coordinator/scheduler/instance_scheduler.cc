@@ -158,6 +158,8 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
     timing.computing_seconds =
         std::min(timing.computing_seconds, absl::ToDoubleSeconds(now - step.composed_at));
   }
+  for (size_t i = 0; i < std::min(result.timings.size(), computing_seconds_.size()); ++i)
+    computing_seconds_[i] += result.timings[i].computing_seconds;
   if (!step.partial) pace_.Measured(step.decode_tokens, step.prefill_tokens, result.timings);
   for (const Progress& progress : step.progress) {
     const Sequence* sequence = Find(progress.sequence);
@@ -335,6 +337,7 @@ std::vector<wire::Commit::Sequence> InstanceScheduler::BeginEpoch(PipelineShape 
   commands_.clear();  // the Commit frees whoever it does not name
   shape_ = std::move(shape);
   pace_ = StagePace(shape_.stages);
+  computing_seconds_.assign(shape_.stages.size(), 0);
   std::vector<wire::Commit::Sequence> kept;
   for (const auto& [id, sequence] : sequences_) {
     if (sequence->phase == Sequence::Phase::kWaiting) continue;

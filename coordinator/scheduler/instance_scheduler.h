@@ -165,6 +165,8 @@ class InstanceScheduler {
   int32_t HeldPrefix(std::vector<model::TokenId> prompt) const;
 
   const StagePace& pace() const { return pace_; }
+  // By stage, how long it has computed in this epoch, as it says.
+  const std::vector<double>& computing_seconds() const { return computing_seconds_; }
   const SchedulerCounters& counters() const { return counters_; }
   // Of all sequences together, over the last seconds.
   double tokens_per_second(absl::Duration now) const { return rate_.PerSecond(now); }
@@ -278,6 +280,7 @@ class InstanceScheduler {
   ScheduledModel model_;
   PipelineShape shape_;
   StagePace pace_;
+  std::vector<double> computing_seconds_;
   BlockLedger ledger_;
   bool running_ = false;
   bool struck_ = false;  // in this epoch

@@ -144,8 +144,10 @@ std::string CallerOf(const AccessRules& rules, const HttpRequest& request) {
 }
 
 absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request) {
+  // The page has a place for the key.
+  const bool is_page = request.path == "/" || request.path.starts_with("/web/");
   if (rules.open || request.method == "OPTIONS" || request.path == "/health" ||
-      request.path == "/v1/health")
+      request.path == "/v1/health" || (is_page && request.method == "GET"))
     return absl::OkStatus();
   const std::string why = request.loopback ? WhyForeign(rules, request) : "";
   if (request.loopback && why.empty()) return absl::OkStatus();

@@ -13,6 +13,7 @@
 #include "coordinator/api/http/completion_answer.h"
 #include "coordinator/api/http/plan_answers.h"
 #include "coordinator/api/http/replies.h"
+#include "coordinator/web/web_files.h"
 #include "model/bounded_json.h"
 
 namespace potluck::coordinator {
@@ -21,6 +22,17 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr long kMostThoughts = 16;
+
+void RespondFile(HttpExchange& exchange, const WebFile& file) {
+  exchange.Respond(200, std::string(file.content_type), std::string(file.bytes),
+                   {{"Cache-Control", "no-cache"},
+                    {"Content-Security-Policy",
+                     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+                     "connect-src 'self'; base-uri 'none'; form-action 'none'; "
+                     "frame-ancestors 'none'"},
+                    {"X-Content-Type-Options", "nosniff"},
+                    {"Referrer-Policy", "no-referrer"}});
+}
 
 }  // namespace
 
@@ -72,6 +84,8 @@ void HttpApi::Handle(Exchange exchange) {
     HttpReply reply = PreflightReply(request);
     return exchange->Respond(reply.status, reply.content_type, "", std::move(reply.headers));
   }
+  if (const WebFile* file = FindWebFile(request.path); file != nullptr && request.method == "GET")
+    return RespondFile(*exchange, *file);
   const auto route = Routes().find(absl::StrCat(request.method, " ", request.path));
   if (route != Routes().end()) {
     metrics_

@@ -1,6 +1,7 @@
 // What people and programs ask the coordinator over HTTP: answers, health, the cluster's state, and
 // the commands of whoever runs it.
 //
+//   GET  /, /web/...                                the web page: coordinator/web/
 //   GET  /health, /v1/health                        200, or 503 until every model is ready
 //   GET  /metrics                                   for Prometheus: docs/metrics.md
 //   GET  /cluster                                   cluster_json.h
