@@ -16,9 +16,15 @@ constexpr size_t kMostAnswers = 4096;
 // What the answer has to look like, as GBNF; empty: it is free.
 absl::StatusOr<std::string> GrammarOf(const AnswerRequest& asked, model::ToolFormat format) {
   if (!asked.tools.may_call() && asked.schema.is_null()) return asked.sampling.grammar;
-  if (asked.tools.may_call()) return ToolGrammar(asked.tools, format, asked.schema);
-  absl::StatusOr<std::string> grammar = model::SchemaGrammar(asked.schema);
-  if (!grammar.ok()) return Annotate(grammar.status(), "response_format");
+  absl::StatusOr<std::string> grammar;
+  if (asked.tools.may_call()) {
+    grammar = ToolGrammar(asked.tools, format, asked.schema);
+  } else {
+    grammar = model::SchemaGrammar(asked.schema);
+    if (!grammar.ok()) return Annotate(grammar.status(), "response_format");
+  }
+  // It may be too large, or lead in a circle.
+  if (grammar.ok()) POTLUCK_RETURN_IF_ERROR(model::ParseGbnf(*grammar).status());
   return grammar;
 }
 

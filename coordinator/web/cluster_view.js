@@ -6,6 +6,7 @@ import { byId, element } from "/web/elements.js";
 const AGAIN_MS = 2000;
 
 let before = null; // the state and when it came
+const cards = new Map(); // of workers: they stay, for somebody may be pressing a button of theirs
 
 function size(bytes) {
   if (bytes < 2 ** 30) return `${Math.round(bytes / 2 ** 20)} MiB`;
@@ -102,18 +103,37 @@ function deviceElement(device) {
     element("div", { class: "facts" }, `${size(device.free_memory_bytes)} of ${size(device.memory_bytes)} free`));
 }
 
-function workerElement(state, worker) {
-  const button = (name, text) => element("button", { type: "button", "aria-label": `${text} ${worker.name}`,
-    "data-command": `${name} ${worker.id}`, onclick: () => command(name, worker) }, text);
+function buttonsFor(worker) {
+  const button = (name, text) => element("button",
+    { type: "button", "aria-label": `${text} ${worker.name}`, onclick: () => command(name, worker) }, text);
   const resting = worker.state === "paused" || worker.state === "resting";
-  const gone = worker.state === "lost" || worker.state === "gone" || worker.state === "left";
-  return element("li", { class: "card" },
+  const gone = worker.state === "lost" || worker.state === "left";
+  if (gone) return [];
+  return [resting ? button("resume", "Resume") : button("pause", "Pause"), button("drain", "Drain")];
+}
+
+function workerElement(state, worker) {
+  let card = cards.get(worker.id);
+  if (!card) {
+    card = { facts: element("div"), buttons: element("div", { class: "row" }) };
+    card.item = element("li", { class: "card" }, card.facts, card.buttons);
+    cards.set(worker.id, card);
+  }
+  card.facts.replaceChildren(
     element("div", { class: "row" }, element("h3", {}, worker.name), stateBadge(worker.state)),
     element("p", { class: "facts" }, `${worker.addresses.join(", ")} · potluck ${worker.version}`),
     ...worker.devices.map(deviceElement),
     element("p", { class: "facts" }, `${size(worker.disk_free_bytes)} of disk free`),
-    ...lossesOf(state, worker),
-    gone ? null : element("div", { class: "row" }, resting ? button("resume", "Resume") : button("pause", "Pause"), button("drain", "Drain")));
+    ...lossesOf(state, worker));
+  if (card.state !== worker.state) card.buttons.replaceChildren(...buttonsFor(worker));
+  card.state = worker.state;
+  return card.item;
+}
+
+// What is there already stays where it is.
+function arrange(list, items) {
+  const same = list.children.length === items.length && items.every((item, index) => list.children[index] === item);
+  if (!same) list.replaceChildren(...items);
 }
 
 function linkRows(state) {
@@ -129,15 +149,13 @@ function linkRows(state) {
 
 function draw(state) {
   const now = performance.now();
-  const focused = document.activeElement?.dataset?.command; // the button that is replaced now
   byId("models").replaceChildren(...(state.instances.length
     ? state.instances.map((instance) => modelElement(state, instance, now))
     : [element("p", {}, "No model is loaded: potluck load MODEL.")]));
-  byId("workers").replaceChildren(...(state.workers.length
+  arrange(byId("workers"), state.workers.length
     ? state.workers.map((worker) => workerElement(state, worker))
-    : [element("li", {}, "No device has joined: potluck join-code shows what to type on one.")]));
+    : [element("li", {}, "No device has joined: potluck join-code shows what to type on one.")]);
   byId("links").replaceChildren(...linkRows(state));
-  if (focused) document.querySelector(`[data-command="${CSS.escape(focused)}"]`)?.focus();
   before = { state, at: now };
 }
 

@@ -518,7 +518,7 @@ class SchemaRules::Converter {
                                           const std::vector<std::string>& names,
                                           const std::string& at, int depth) {
     const auto others = schema.find("additionalProperties");
-    if (others == schema.end() ? !names.empty() : *others == false) return "";
+    if (others == schema.end() ? schema.contains("properties") : *others == false) return "";
     std::string value = "value";
     if (others == schema.end() || *others == true) {
       Use(value);

@@ -3,8 +3,8 @@
 //
 // White space is canonical: one space after each comma and colon, none elsewhere. Numbers have at
 // most 16 digits before and after the point. So no answer goes on for ever between two values.
-// Members come in the order in which `properties` names them; where it names some, others come only
-// if `additionalProperties` says so.
+// Members come in the order in which `properties` names them; where there is such a list, others
+// come only if `additionalProperties` says so.
 #pragma once
 
 #include <memory>

@@ -143,9 +143,9 @@ ToolCallText::Piece ToolCallText::Feed(std::string_view text) {
 
 ToolCallText::Piece ToolCallText::Flush() {
   Piece piece;
-  const bool cut_off = where_ == Where::kArguments || where_ == Where::kCallEnd;
+  // After a call what is no text yet is white space, or a further call that was cut off.
   const bool only_space = held_.find_first_not_of(kSpace) == held_.npos;
-  if (!cut_off && !(only_space && num_calls_ > 0)) piece.text.swap(held_);
+  if (num_calls_ == 0 || (where_ == Where::kText && !only_space)) piece.text.swap(held_);
   held_.clear();
   return piece;
 }

@@ -84,19 +84,85 @@ TEST(CompletionRequest, ReadsWhatTemplatesKnow) {
       R"({"messages": [
             {"role": "developer", "content": [{"type": "text", "text": "be"},
                                               {"type": "text", "text": "brief"}]},
-            {"role": "assistant", "content": null, "tool_calls": [{"id": "c1"}]},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"function": {"name": "bake", "arguments": "{\"hours\": 1, \"at\": 200}"}, "id": "c1"},
+                {"function": {"name": "wait", "arguments": "a while"}}]},
             {"role": "tool", "tool_call_id": "c1", "name": "oven", "content": "hot"}],
           "chat_template_kwargs": {"enable_thinking": false}, "reasoning_effort": "low",
           "reasoning_format": "none"})",
       CompletionKind::kChat);
   ASSERT_TRUE(request.ok()) << request.status();
-  EXPECT_EQ(MessagesOf(*request).dump(),
-            R"([{"role":"system","content":"be\nbrief"},)"
-            R"({"role":"assistant","content":null,"tool_calls":[{"id":"c1"}]},)"
-            R"({"role":"tool","content":"hot","name":"oven","tool_call_id":"c1"}])");
+  EXPECT_EQ(
+      MessagesOf(*request).dump(),
+      R"([{"role":"system","content":"be\nbrief"},)"
+      R"({"role":"assistant","content":null,"tool_calls":[)"
+      R"({"id":"c1","type":"function","function":{"name":"bake","arguments":{"hours":1,"at":200}}},)"
+      R"({"type":"function","function":{"name":"wait","arguments":"a while"}}]},)"
+      R"({"role":"tool","content":"hot","name":"oven","tool_call_id":"c1"}])");
   EXPECT_EQ(std::get<Conversation>(request->answer.prompts.at(0)).extra.dump(),
             R"({"reasoning_effort":"low","enable_thinking":false})");
   EXPECT_FALSE(request->answer.split_reasoning);
+}
+
+absl::StatusOr<CompletionRequest> WithTools(const std::string& fields) {
+  return ParseCompletionRequest(
+      R"({"messages": [{"role": "user", "content": "hi"}], )" + fields + "}",
+      CompletionKind::kChat);
+}
+
+TEST(CompletionRequest, ReadsTools) {
+  constexpr char kTools[] = R"("tools": [
+      {"type": "function", "function": {"name": "bake", "description": "Bakes.", "strict": true,
+           "parameters": {"type": "object", "properties": {"hours": {}, "at": {}}}}},
+      {"type": "function", "function": {"name": "wait"}}])";
+  const auto request = WithTools(kTools);
+  ASSERT_TRUE(request.ok()) << request.status();
+  const model::ToolUse& use = request->answer.tools;
+  EXPECT_EQ(use.choice, model::ToolUse::Choice::kAuto);
+  EXPECT_TRUE(use.parallel);
+  ASSERT_EQ(use.tools.size(), 2u);
+  EXPECT_EQ(use.tools[0].name, "bake");
+  EXPECT_EQ(use.tools[0].description, "Bakes.");
+  EXPECT_TRUE(use.tools[0].strict);
+  EXPECT_EQ(use.tools[0].parameters.dump(),
+            R"({"type":"object","properties":{"hours":{},"at":{}}})");
+  EXPECT_FALSE(use.tools[1].strict);
+  const auto& described = std::get<Conversation>(request->answer.prompts.at(0)).tools;
+  EXPECT_EQ(described[1].dump(), R"({"type":"function","function":{"name":"wait"}})");
+
+  const auto one = WithTools(
+      std::string(kTools) +
+      R"(, "parallel_tool_calls": false, "tool_choice": {"type": "function", "function": {"name": "wait"}})");
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_EQ(one->answer.tools.choice, model::ToolUse::Choice::kRequired);
+  EXPECT_EQ(one->answer.tools.only, "wait");
+  EXPECT_FALSE(one->answer.tools.parallel);
+  const auto none = WithTools(std::string(kTools) + R"(, "tool_choice": "none")");
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_FALSE(none->answer.tools.may_call());
+  EXPECT_TRUE(WithTools(R"("tools": [], "tool_choice": "auto")").ok());
+}
+
+TEST(CompletionRequest, RefusesWhatIsNoTool) {
+  const std::pair<const char*, const char*> kBad[] = {
+      {R"("tools": {"a": 1})", "tools"},
+      {R"("tools": 3)", "tools"},
+      {R"("tools": [{"type": "web_search"}])", "tools"},
+      {R"("tools": [{"type": "function", "function": "bake"}])", "tools"},
+      {R"("tools": [{"type": "function", "function": {"name": ""}}])", "names"},
+      {R"("tools": [{"type": "function", "function": {"name": "a\"b"}}])", "names"},
+      {R"("tools": [{"type": "function", "function": {"name": "a", "parameters": []}}])", "Schema"},
+      {R"("tool_choice": "required")", "no tools"},
+      {R"("tools": [{"function": {"name": "a"}}], "tool_choice": "some")", "tool_choice"},
+      {R"("tools": [{"function": {"name": "a"}}], "tool_choice": {"type": "allowed_tools"})",
+       "tool_choice"},
+      {R"("tools": [{"function": {"name": "a"}}], "grammar": "root ::= []")", "grammar"},
+      {R"("function_call": "auto")", "function_call"}};
+  for (const auto& [fields, says] : kBad) {
+    const auto request = WithTools(fields);
+    EXPECT_FALSE(request.ok()) << fields;
+    EXPECT_THAT(request.status().message(), HasSubstr(says)) << fields;
+  }
 }
 
 TEST(CompletionRequest, TakesSeveralPrompts) {

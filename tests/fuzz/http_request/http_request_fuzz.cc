@@ -11,6 +11,9 @@
 #include "coordinator/api/http/text_answers.h"
 #include "coordinator/api/json_text.h"
 #include "coordinator/api/load_request.h"
+#include "model/grammar/grammar.h"
+#include "model/tool_calls/tool_grammar.h"
+#include "model/tool_calls/tool_prompt.h"
 
 namespace potluck::coordinator {
 namespace {
@@ -33,6 +36,15 @@ void CheckCompletion(std::string_view body, CompletionKind kind) {
     Check(conversation->messages.is_array() && conversation->extra.is_object());
     Dump(conversation->messages);
   }
+  if (!answer.tools.may_call()) return;
+  for (const auto format : {model::ToolFormat::kGeneric, model::ToolFormat::kHermes,
+                            model::ToolFormat::kMistral, model::ToolFormat::kLlama3}) {
+    const auto grammar = ToolGrammar(answer.tools, format, answer.schema);
+    if (grammar.ok()) model::ParseGbnf(*grammar).IgnoreError();
+  }
+  model::ChatInput input{.messages = std::get<Conversation>(answer.prompts.front()).messages};
+  DescribeTools(answer.tools, model::ToolPrompt::kInSystemMessage, input);
+  Check(input.messages.is_array());
 }
 
 }  // namespace

@@ -88,6 +88,14 @@ TEST(ToolCallText, ACallIsToldWhileItComes) {
   EXPECT_TRUE(rest.text.empty() && rest.calls.empty());
 }
 
+TEST(ToolCallText, AFurtherCallThatIsCutOffIsNoText) {
+  const Read read =
+      ReadAll(ToolFormat::kGeneric,
+              R"({"tool_calls": [{"name": "time", "arguments": {}}, {"name": "weather", "argum)");
+  EXPECT_EQ(read.text, "");
+  EXPECT_THAT(read.calls, ElementsAre(Pair("time", "{}")));
+}
+
 TEST(ToolCallText, MistralCallsInAList) {
   for (
       const std::string_view answer :
