@@ -4,8 +4,10 @@ import glob
 import http.client
 import json
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +29,18 @@ def split_evenly(names):
     """A value of --layers for the demo model's six layers."""
     share = 6 // len(names)
     return ",".join(f"{name}={i * share}-{(i + 1) * share - 1}" for i, name in enumerate(names))
+
+
+def free_port():
+    """Below the ports that Linux gives to those who ask for none, so that nobody takes it before it is listened on."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Process:

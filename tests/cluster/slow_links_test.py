@@ -3,12 +3,10 @@
 answers when lines are cut, fall silent or die. Whatever it is: not a word is lost, doubled or changed."""
 
 import os
-import random
-import socket
 import sys
 import unittest
 
-from cluster import ClusterTest, ROOT, split_evenly
+from cluster import ClusterTest, ROOT, free_port, split_evenly
 from conversations import Conversations, requests, write_endless_model
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "testing"))
@@ -16,18 +14,6 @@ from tcp_relay import TcpRelay  # noqa: E402
 
 NAMES = ("attic", "desk", "kitchen")
 DELAY_SECONDS, BITS_PER_SECOND = 0.005, 100e6
-
-
-def free_port():
-    """Below the ports that Linux gives to those who ask for none, so that nobody takes it before it is listened on."""
-    while True:
-        port = random.randrange(10000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 class RelayedTest(ClusterTest):
