@@ -78,6 +78,7 @@ class Browser:
             file.write(base64.b64decode(self.call("GET", "/screenshot")))
 
     def end(self):
+        self.call("DELETE", "")  # ends the browser, which the driver's own end would leave behind
         self.driver.terminate()
         self.driver.wait()
         self.driver.stdout.close()
