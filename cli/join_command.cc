@@ -33,7 +33,7 @@ namespace {
 constexpr absl::Duration kLookAgain = absl::Seconds(2);
 
 struct JoinCommandOptions {
-  std::string line, file, listen;
+  std::string line, file, listen, metrics;
   WorkerFlags worker;
 };
 
@@ -160,6 +160,8 @@ absl::Status RunWorker(const JoinCommandOptions& options) {
     return wire::WriteIdentity(folder, identity);
   };
   POTLUCK_ASSIGN_OR_RETURN(with.listen, ListenAddress(options.listen, membership.coordinator));
+  with.metrics = options.metrics;
+  with.sys_folder = EnvironmentOr("POTLUCK_SYS_CLASS", "/sys/class");
 
   absl::Notification left;
   const bool in_words = TellsInWords(options.worker);
@@ -193,6 +195,10 @@ void AddJoinCommand(CLI::App& app, Command& command) {
   join->add_option("--listen", options->listen,
                    "HOST:PORT for other workers (default: the interface that leads to the "
                    "coordinator, port 7080 or the next free one)")
+      ->check(AddressTrouble);
+  join->add_option("--metrics", options->metrics,
+                   "HOST:PORT where Prometheus may read this worker's /metrics, without a key "
+                   "(default: nowhere)")
       ->check(AddressTrouble);
   AddWorkerFlags(*join, options->worker);
   join->footer(

@@ -14,6 +14,7 @@
 #include "cli/terminal.h"
 #include "common/host_port.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/status_macros.h"
 #include "common/thread_executor.h"
 #include "kernels/devices.h"
@@ -26,6 +27,7 @@
 #include "wire/version.h"
 #include "wire/weights/weights_server.h"
 #include "worker/profile/device_profile.h"
+#include "worker/profile/energy_meter.h"
 #include "worker/profile/host.h"
 #include "worker/weights/own_files.h"
 #include "worker/weights/weights_loader.h"
@@ -80,6 +82,18 @@ absl::StatusOr<std::unique_ptr<wire::GrpcServer>> Listen(const std::string& list
         executor, acceptor, {.identity = identity, .addresses = {JoinHostPort(at.host, port)}});
     if (server.ok() || i + 1 >= tries) return server;
   }
+}
+
+Histogram& HeartbeatRoundTrips(MetricRegistry& metrics) {
+  return metrics.AddHistogram(
+      "potluck_heartbeat_round_trip_seconds", "From a heartbeat to the coordinator's answer",
+      {.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5}, {});
+}
+
+Histogram& WeightLoads(MetricRegistry& metrics) {
+  return metrics.AddHistogram("potluck_weights_load_seconds",
+                              "Until a stage's weights were on its device, fetched where need be",
+                              {.1, .2, .5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000}, {});
 }
 
 }  // namespace
@@ -171,7 +185,9 @@ class WorkerProcess::Impl {
                   return kernels::OpenDevice({.device = device, .num_threads = threads});
                 },
             .claims = &claims_,
-            .make_thread = [] { return std::make_unique<ThreadExecutor>("stage"); }},
+            .make_thread = [] { return std::make_unique<ThreadExecutor>("stage"); },
+            .loaded = [&loads = WeightLoads(metrics_)](
+                          absl::Duration took) { loads.Observe(absl::ToDoubleSeconds(took)); }},
         store_,
         worker::WeightsSurroundings{.self = identity.id,
                                     .version = version,
@@ -186,6 +202,12 @@ class WorkerProcess::Impl {
         done(std::move(status));
       });
     };
+    if (!options_.metrics.empty()) {
+      POTLUCK_RETURN_IF_ERROR(TellMetrics());
+      events.heartbeat_answered = [&trips = HeartbeatRoundTrips(metrics_)](absl::Duration trip) {
+        trips.Observe(absl::ToDoubleSeconds(trip));
+      };
+    }
     std::random_device random;
     worker::WorkerOptions options;
     options.hello = {.version = version,
@@ -222,6 +244,22 @@ class WorkerProcess::Impl {
     return absl::OkStatus();
   }
 
+  absl::Status TellMetrics() {
+    const auto state = [this] {
+      std::vector<MetricFamily> families = ProcessMetrics(POTLUCK_VERSION);
+      MetricFamily& energy = families.emplace_back();
+      energy = {.name = "potluck_energy_joules_total",
+                .help = "Energy that this machine has used since this worker started",
+                .type = MetricFamily::Type::kCounter,
+                .samples = {}};
+      for (const worker::EnergyUsed& used : energy_.Read())
+        energy.samples.push_back({{{"source", used.source}}, used.joules});
+      return families;
+    };
+    POTLUCK_ASSIGN_OR_RETURN(exporter_, MetricExporter::Start(options_.metrics, metrics_, state));
+    return absl::OkStatus();
+  }
+
   // By the cache's limit, and by what stays free on the disk in any case.
   int64_t DiskForWeights() const {
     const int64_t free_bytes = worker::FreeDiskBytes(options_.cache_folder) -
@@ -248,6 +286,9 @@ class WorkerProcess::Impl {
   model::BlobStore store_;
   worker::MemoryClaims claims_;
   worker::MachineWatch watch_;
+  worker::EnergyMeter energy_{options_.sys_folder};
+  MetricRegistry metrics_;
+  std::unique_ptr<MetricExporter> exporter_;  // ends before what its thread reads
   Acceptor acceptor_;
   std::optional<OwnAddresses> own_addresses_;
   std::unique_ptr<wire::GrpcTransport> transport_;

@@ -32,6 +32,8 @@ struct WorkerProcessOptions {
   std::string listen;                // "HOST:PORT" where other workers may dial it; empty: nowhere
   std::vector<std::string> advertise;  // what they dial; empty: where it listens
   std::vector<std::string> coordinator;
+  std::string metrics;     // "HOST:PORT" where Prometheus may read; empty: nowhere
+  std::string sys_folder;  // as EnergyMeter's
   absl::Duration drain_timeout = absl::Seconds(20);
   // Keeps a renewed identity for the next start; from the worker's own thread. May be empty.
   std::function<absl::Status(const wire::TlsIdentity&)> keep_identity;

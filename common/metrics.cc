@@ -1,13 +1,16 @@
 #include "common/metrics.h"
 
 #include <dirent.h>
+#include <prometheus/collectable.h>
 #include <prometheus/counter.h>
+#include <prometheus/exposer.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -15,6 +18,7 @@
 #include <string_view>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "common/mutex.h"
 
 namespace potluck {
@@ -87,6 +91,14 @@ struct MetricRegistry::Parts {
   Mutex mutex;
   std::map<const prometheus::Counter*, RealCounter> counters ABSL_GUARDED_BY(mutex);
   std::map<const prometheus::Histogram*, RealHistogram> histograms ABSL_GUARDED_BY(mutex);
+
+  std::vector<prometheus::MetricFamily> Collect(std::span<const MetricFamily> state) const {
+    std::vector<prometheus::MetricFamily> families = registry.Collect();
+    for (const MetricFamily& family : state) {
+      if (!family.samples.empty()) families.push_back(Converted(family));
+    }
+    return families;
+  }
 };
 
 MetricRegistry::MetricRegistry() : parts_(std::make_unique<Parts>()) {}
@@ -116,12 +128,42 @@ Histogram& MetricRegistry::AddHistogram(const std::string& name, const std::stri
 }
 
 std::string MetricRegistry::Text(std::span<const MetricFamily> state) const {
-  std::vector<prometheus::MetricFamily> families = parts_->registry.Collect();
-  for (const MetricFamily& family : state) {
-    if (!family.samples.empty()) families.push_back(Converted(family));
-  }
-  return prometheus::TextSerializer().Serialize(families);
+  return prometheus::TextSerializer().Serialize(parts_->Collect(state));
 }
+
+struct MetricExporter::Parts {
+  struct Collected final : prometheus::Collectable {
+    std::vector<prometheus::MetricFamily> Collect() const override {
+      return registry->Collect(state());
+    }
+    const MetricRegistry::Parts* registry = nullptr;
+    std::function<std::vector<MetricFamily>()> state;
+  };
+  const std::shared_ptr<Collected> collected = std::make_shared<Collected>();
+  std::unique_ptr<prometheus::Exposer> exposer;  // ends first: its threads collect
+};
+
+MetricExporter::MetricExporter(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+MetricExporter::~MetricExporter() = default;
+
+absl::StatusOr<std::unique_ptr<MetricExporter>> MetricExporter::Start(
+    const std::string& address, const MetricRegistry& registry,
+    std::function<std::vector<MetricFamily>()> state) {
+  auto parts = std::make_unique<Parts>();
+  parts->collected->registry = registry.parts_.get();
+  parts->collected->state = std::move(state);
+  try {
+    parts->exposer = std::make_unique<prometheus::Exposer>(address, /*num_threads=*/1);
+    parts->exposer->RegisterCollectable(parts->collected);
+  } catch (const std::exception&) {
+    return absl::UnavailableError(
+        absl::StrCat("metrics cannot be told at ", address,
+                     ": it is taken by another program, or no address of this machine"));
+  }
+  return std::unique_ptr<MetricExporter>(new MetricExporter(std::move(parts)));
+}
+
+int MetricExporter::port() const { return parts_->exposer->GetListeningPorts().front(); }
 
 std::vector<MetricFamily> ProcessMetrics(const std::string& version) {
   // Fields of stat by proc(5)'s numbers; the first here is 3.

@@ -7,11 +7,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "absl/status/statusor.h"
 
 namespace potluck {
 
@@ -63,7 +66,28 @@ class MetricRegistry {
   static constexpr char kContentType[] = "text/plain; version=0.0.4; charset=utf-8";
 
  private:
+  friend class MetricExporter;
   struct Parts;
+  const std::unique_ptr<Parts> parts_;
+};
+
+// GET /metrics on a port of its own, for a process that has no other one for people.
+class MetricExporter {
+ public:
+  // "HOST:PORT"; nobody is asked for a key there. `state` is called at each scrape, on a thread of
+  // the exporter's. The registry must outlive the object. Unavailable where the port is taken or
+  // may not be had.
+  static absl::StatusOr<std::unique_ptr<MetricExporter>> Start(
+      const std::string& address, const MetricRegistry& registry,
+      std::function<std::vector<MetricFamily>()> state);
+  ~MetricExporter();
+
+  // The port that was chosen for port 0.
+  int port() const;
+
+ private:
+  struct Parts;
+  explicit MetricExporter(std::unique_ptr<Parts> parts);
   const std::unique_ptr<Parts> parts_;
 };
 

@@ -140,6 +140,10 @@ void Worker::WatchAddresses() {
   });
 }
 
+void Worker::OnHeartbeatAnswered(absl::Duration round_trip) {
+  if (events_.heartbeat_answered) events_.heartbeat_answered(round_trip);
+}
+
 void Worker::OnControlLost(const absl::Status& why, bool welcomed) {
   UpdateLinks();
   // A whole home may be on its way down: without a coordinator nobody's answers wait for this one.

@@ -55,6 +55,8 @@ struct WorkerEvents {
   std::function<void(const absl::Status& why, bool was_joined)> lost;
   // After Leave: the process may end.
   std::function<void()> left;
+  // A heartbeat has been answered, so long after it was sent. May be null.
+  std::function<void(absl::Duration round_trip)> heartbeat_answered;
   // `done` with OK once all of it is on the disk; it may be called after the worker is gone.
   std::function<void(const wire::KeepCopy&, absl::AnyInvocable<void(absl::Status)> done)> keep_copy;
 };
@@ -97,6 +99,7 @@ class Worker final : public wire::LinkAcceptor,
   void OnWelcome(const wire::Welcome& welcome) override;
   absl::Status OnControl(wire::Message message) override;
   void OnControlLost(const absl::Status& why, bool welcomed) override;
+  void OnHeartbeatAnswered(absl::Duration round_trip) override;
   // DataLinkEvents
   absl::Status OnFrame(const Route& from, wire::StageFrame frame) override;
   void OnPong(const Route& from, const wire::Ping& pong) override;

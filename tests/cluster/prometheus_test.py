@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 import unittest
 import urllib.parse
@@ -32,15 +33,63 @@ def panels():
             dashboard = json.load(file)
         for panel in dashboard["panels"]:
             for target in panel["targets"]:
-                expression = target["expr"].replace("$__rate_interval", "30s").replace("$model", ".*").replace("$worker", ".*")
+                expression = target["expr"].replace("$__rate_interval", "30s").replace("$__range", "1m").replace("$model", ".*").replace("$worker", ".*")
                 yield f"{dashboard['title']}, {panel['title']}: {expression}", expression
+
+
+def listed_of_workers():
+    """Metrics and their types, as docs/metrics.md says them of a worker with --metrics."""
+    with open(os.path.join(ROOT, "docs", "metrics.md"), encoding="utf-8") as page:
+        sections = re.findall(r"^## (?:On a worker|The process)$(.*?)(?=^## |\Z)", page.read(), re.MULTILINE | re.DOTALL)
+    return dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", "".join(sections), re.MULTILINE))
+
+
+class Machine:
+    """A tree as Linux' /sys/class, of a processor that takes 20 watts and a battery that gives 10."""
+
+    def __init__(self, folder):
+        self.zone = os.path.join(folder, "powercap", "intel-rapl:0")
+        self.battery = os.path.join(folder, "power_supply", "BAT0")
+        for path, text in ((self.zone, {"name": "package-0", "max_energy_range_uj": "262143328850"}), (self.battery, {"type": "Battery"})):
+            os.makedirs(path)
+            for name, line in text.items():
+                self.write(os.path.join(path, name), line)
+        self.began = time.monotonic()
+        self.ended = threading.Event()
+        self.tell()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    @staticmethod
+    def write(path, line):
+        with open(path + ".new", "w", encoding="ascii") as file:
+            file.write(line + "\n")
+        os.rename(path + ".new", path)
+
+    def tell(self):
+        seconds = time.monotonic() - self.began
+        self.write(os.path.join(self.zone, "energy_uj"), str(int(seconds * 20e6)))
+        self.write(os.path.join(self.battery, "energy_now"), str(int(50e6 - seconds * 10e6 / 3600)))
+
+    def run(self):
+        while not self.ended.wait(0.2):
+            self.tell()
+
+    def end(self):
+        self.ended.set()
+        self.thread.join()
 
 
 class Prometheus(ClusterTest):
     def begin(self):
+        machine = Machine(self.folder + "/sys")
+        self.addCleanup(machine.end)
+        os.environ["POTLUCK_SYS_CLASS"] = self.folder + "/sys"
+        self.addCleanup(os.environ.pop, "POTLUCK_SYS_CLASS")
         self.up("--copies", "2", "--spread")
-        for name in ("desk", "nas", "laptop"):
-            self.join(name)
+        self.exporters = {name: f"127.0.0.1:{free_port()}" for name in ("desk", "nas", "laptop")}
+        for name, address in self.exporters.items():
+            self.join(name, "--metrics", address)
         self.wait_until("a plan over several and its standbys", lambda status: status["instances"][0]["state"] == "ready"
                         and len(status["instances"][0]["stages"]) > 1 and status["workers"][2]["links"])
         with open(RULES, encoding="utf-8") as file:
@@ -48,7 +97,8 @@ class Prometheus(ClusterTest):
         config = self.write("prometheus.yml", json.dumps({
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [self.write("rules.yml", quick)],
-            "scrape_configs": [{"job_name": "potluck", "static_configs": [{"targets": [self.url]}]}]}))
+            "scrape_configs": [{"job_name": "potluck", "static_configs": [{"targets": [self.url]}]},
+                               {"job_name": "potluck-workers", "static_configs": [{"targets": list(self.exporters.values())}]}]}))
         self.prometheus_url = f"127.0.0.1:{free_port()}"
         prometheus = Process(f"--config.file={config}", f"--storage.tsdb.path={self.folder}/tsdb",
                              f"--web.listen-address={self.prometheus_url}", program="prometheus")
@@ -84,6 +134,9 @@ class Prometheus(ClusterTest):
 
     def test_every_panel_rule_and_alert_has_data(self):
         self.begin()
+        with urllib.request.urlopen(f"http://{self.exporters['desk']}/metrics", timeout=PATIENCE_SECONDS) as reply:
+            types = dict(re.findall(r"^# TYPE ((?!exposer_)\w+) (\w+)$", reply.read().decode(), re.MULTILINE))
+        self.assertEqual(types, listed_of_workers(), "what a worker tells is what the page lists")
         stop = time.monotonic() + 15
         victim = None
         while time.monotonic() < stop or victim is None:
@@ -101,6 +154,12 @@ class Prometheus(ClusterTest):
         for where, expression in panels():
             with self.subTest(panel=where):
                 self.wait_for_data(where, expression)
+        alive = next(address for name, address in self.exporters.items() if name != victim)
+        watts = {sample["metric"]["source"]: float(sample["value"][1]) for sample in self.query(
+            f'rate(potluck_energy_joules_total{{instance="{alive}"}}[10s])')}
+        self.assertEqual(set(watts), {"package-0", "BAT0"})
+        self.assertAlmostEqual(watts["package-0"], 20, delta=5)
+        self.assertAlmostEqual(watts["BAT0"], 10, delta=3)
         for name, expression in rules("alert"):
             with self.subTest(alert=name):
                 selector = re.sub(r" (==|>|<) \S+$", "", expression)

@@ -1,9 +1,14 @@
 #include "common/metrics.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -11,6 +16,54 @@ namespace potluck {
 namespace {
 
 using testing::HasSubstr;
+
+// What a scraper at this port of this machine reads.
+std::string Scraped(int port) {
+  const int client = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+    ADD_FAILURE() << "nobody listens on port " << port;
+  constexpr std::string_view kAsk = "GET /metrics HTTP/1.0\r\n\r\n";
+  EXPECT_EQ(write(client, kAsk.data(), kAsk.size()), static_cast<ssize_t>(kAsk.size()));
+  std::string text;
+  char bytes[4096];
+  for (ssize_t count; (count = read(client, bytes, sizeof(bytes))) > 0;)
+    text.append(bytes, static_cast<size_t>(count));
+  close(client);
+  return text;
+}
+
+TEST(MetricExporter, AnswersOnAPortOfItsOwn) {
+  MetricRegistry registry;
+  registry.AddCounter("potluck_dishes_total", "Dishes brought", {}).Add(2);
+  int scrapes = 0;
+  const auto state = [&scrapes] {
+    return std::vector<MetricFamily>{
+        {"potluck_scrapes", "So far", MetricFamily::Type::kGauge, {{{}, 1.0 * ++scrapes}}}};
+  };
+  const auto exporter = MetricExporter::Start("127.0.0.1:0", registry, state);
+  ASSERT_TRUE(exporter.ok()) << exporter.status();
+  EXPECT_THAT(Scraped((*exporter)->port()), HasSubstr("potluck_dishes_total 2\n"));
+  const std::string again = Scraped((*exporter)->port());
+  EXPECT_THAT(again, HasSubstr("potluck_scrapes 2\n"));
+  EXPECT_THAT(again, HasSubstr("200 OK"));
+}
+
+TEST(MetricExporter, SaysWhereItCannotListen) {
+  const MetricRegistry registry;
+  const auto none = [] { return std::vector<MetricFamily>(); };
+  const auto first = MetricExporter::Start("127.0.0.1:0", registry, none);
+  ASSERT_TRUE(first.ok()) << first.status();
+  const std::string taken = "127.0.0.1:" + std::to_string((*first)->port());
+  for (const std::string& address : {taken, std::string("192.0.2.1:9100")}) {
+    const auto second = MetricExporter::Start(address, registry, none);
+    EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(second.status().message(), HasSubstr(address));
+  }
+}
 
 TEST(MetricsTest, AreToldInPrometheusText) {
   MetricRegistry registry;

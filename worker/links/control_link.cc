@@ -12,6 +12,7 @@ ControlLink::ControlLink(const wire::Peer& coordinator, wire::Version version, E
                          wire::Transport& transport, uint64_t seed, ControlEvents& events)
     : coordinator_(coordinator),
       version_(std::move(version)),
+      executor_(executor),
       transport_(transport),
       events_(events),
       back_off_(seed),
@@ -46,6 +47,8 @@ absl::Status ControlLink::Handle(wire::Message message) {
     if (ping->echo) return absl::InvalidArgumentError("pings belong on data links");
     silence_.Start(kSilence,
                    [this] { Redial(absl::UnavailableError("the coordinator has fallen silent")); });
+    if (beat_at_.has_value())
+      events_.OnHeartbeatAnswered(executor_.clock().SinceStart() - *std::exchange(beat_at_, {}));
     return absl::OkStatus();
   }
   return events_.OnControl(std::move(message));
@@ -59,6 +62,7 @@ absl::Status ControlLink::TakeWelcome(const wire::Message& message) {
       wire::CheckVersion(version_, welcome->version, "this worker", "the coordinator"));
   silence_.Cancel();
   joined_ = true;
+  beat_at_.reset();
   back_off_.Reset();
   heartbeat_interval_ =
       std::clamp(welcome->heartbeat_interval, absl::Milliseconds(50), absl::Seconds(10));
@@ -71,6 +75,7 @@ void ControlLink::Beat() {
   wire::Heartbeat heartbeat = events_.MakeHeartbeat();
   heartbeat.number = ++heartbeats_;
   Tell(std::move(heartbeat));
+  beat_at_ = executor_.clock().SinceStart();
   beat_.Start(heartbeat_interval_, [this] { Beat(); });
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ class ControlEvents {
   virtual absl::Status OnControl(wire::Message message) = 0;
   // `welcomed`: it had been a member. It will be dialled again.
   virtual void OnControlLost(const absl::Status& why, bool welcomed) = 0;
+  // A heartbeat has been answered, so long after it was sent.
+  virtual void OnHeartbeatAnswered(absl::Duration round_trip) = 0;
 };
 
 // Single-threaded: lives on its worker's executor.
@@ -59,6 +62,7 @@ class ControlLink final : public wire::LinkHandler {
 
   const wire::Peer coordinator_;
   const wire::Version version_;
+  Executor& executor_;
   wire::Transport& transport_;
   ControlEvents& events_;
   BackOff back_off_;
@@ -66,6 +70,7 @@ class ControlLink final : public wire::LinkHandler {
   bool joined_ = false, ended_ = false;
   absl::Duration heartbeat_interval_;
   int64_t heartbeats_ = 0;
+  std::optional<absl::Duration> beat_at_;  // of the last one, until it is answered
   Timer retry_, beat_;
   Timer silence_;  // until Welcome, then between answers
   Retired retired_;

@@ -165,21 +165,24 @@ class WeightsLoader::StageLoading final : public Loading {
       done_(work_->parts.status());
       return;
     }
+    if (loader_.options_.loaded) loader_.options_.loaded(now() - began_at_);
     done_(std::make_unique<DeviceStage>(*std::move(work_->parts), std::move(work_->thread),
                                         loader_.around_.executor, loader_.around_.disposal));
   }
 
   void Show(double fraction) {
-    const absl::Duration now = loader_.around_.executor.clock().SinceStart();
-    const bool is_due = fraction > shown_ && now - shown_at_ >= kLongestSilence;
+    const bool is_due = fraction > shown_ && now() - shown_at_ >= kLongestSilence;
     if (fraction < shown_ + kLeastProgress && !is_due) return;
     shown_ = fraction;
-    shown_at_ = now;
+    shown_at_ = now();
     on_progress_(fraction);
   }
 
+  absl::Duration now() const { return loader_.around_.executor.clock().SinceStart(); }
+
   WeightsLoader& loader_;
   const wire::Prepare plan_;
+  const absl::Duration began_at_ = now();
   absl::AnyInvocable<void(double)> on_progress_;
   absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<StageRunner>>)> done_;
   bool fetching_ = true, fetched_ = false;

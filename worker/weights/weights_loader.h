@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "common/executor.h"
 #include "kernels/backend.h"
 #include "model/store/blob_store.h"
@@ -36,6 +37,8 @@ struct WeightsLoaderOptions {
   MemoryClaims* claims = nullptr;
   // A thread for one stage.
   std::function<std::unique_ptr<Executor>()> make_thread;
+  // A stage has been loaded; `took` includes fetching what was not here. May be null.
+  std::function<void(absl::Duration took)> loaded;
 };
 
 // Single-threaded: lives on the executor. What it began must be destroyed before it.
