@@ -68,3 +68,8 @@ if ! "${as_root[@]}" apt-get update -q >/dev/null; then
 fi
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null ||
   fail "apt-get could not install: ${missing[*]} (its reason is above)"
+
+# A test starts its own: the package's service is not to run because of it.
+if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+  "${as_root[@]}" systemctl disable --now prometheus >/dev/null 2>&1 || true
+fi

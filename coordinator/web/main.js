@@ -30,7 +30,10 @@ function openSettings() {
 }
 
 function saveSettings() {
-  for (const field of FIELDS) settings.set(field, byId(field).value);
+  for (const field of FIELDS) {
+    // Where the models could not be listed the choice stays.
+    if (field !== "model" || byId("model").options.length > 0) settings.set(field, byId(field).value);
+  }
 }
 
 function tell(state, error) {
