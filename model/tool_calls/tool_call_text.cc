@@ -13,6 +13,7 @@ using nlohmann::ordered_json;
 
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr std::string_view kHermesClose = "</tool_call>";
+constexpr size_t kLongestName = 256;
 constexpr std::string_view kPythonTag = "<|python_tag|>";  // Llama 3's, before some calls
 
 enum class Match { kNo, kMore, kYes };
@@ -42,7 +43,7 @@ Match TakeHead(std::string_view& text, std::string_view& name) {
   if (const Match match = TakeAll(text, {"{", "\"name\"", ":", "\""}); match != Match::kYes)
     return match;
   const size_t end = text.find_first_of("\"\\");
-  if (end == text.npos) return Match::kMore;
+  if (end == text.npos) return text.size() < kLongestName ? Match::kMore : Match::kNo;
   if (text[end] == '\\' || end == 0) return Match::kNo;
   name = text.substr(0, end);
   text.remove_prefix(end + 1);
@@ -208,6 +209,8 @@ bool ToolCallText::Between(Piece& piece) {
     return false;
   }
   if (held_[at_] == '{') {
+    end_ = JsonEnd();
+    scanned_ = 0;
     where_ = Where::kCall;
     return true;
   }
@@ -234,17 +237,18 @@ bool ToolCallText::BeginCall(Piece& piece) {
     where_ = Where::kArguments;
     return true;
   }
-  const auto [length, complete] = JsonEnd().Scan(object);
+  const auto [further, complete] = end_.Scan(object.substr(scanned_));
+  scanned_ += further;
   const bool may_be_call = !syntax_.opens_answer || MayBeCall(object);
   if (may_be_call && !complete) return false;
   std::optional<WholeCall> call;
-  if (may_be_call) call = ReadCall(object.substr(0, length));
+  if (may_be_call) call = ReadCall(object.substr(0, scanned_));
   if (!call.has_value() || !IsKnown(call->name)) {
     ++at_;
     return NoCall(piece);
   }
   piece.calls.push_back({.index = num_calls_++, .name = call->name, .arguments = call->arguments});
-  held_.erase(0, at_ + length);
+  held_.erase(0, at_ + scanned_);
   at_ = 0;
   where_ = Where::kBetween;
   return true;

@@ -70,6 +70,7 @@ class ToolCallText {
   std::string held_;
   size_t at_ = 0;  // kBetween and kCall: what comes before in held_ belongs to no call by itself
   JsonEnd end_;
+  size_t scanned_ = 0;  // kCall: of the object, by end_
   int num_calls_ = 0;
 };
 

@@ -39,10 +39,10 @@ ordered_json TextLogprobs(const CompletionChoice& choice, const model::Tokenizer
   size_t offset = choice.text_offset;
   for (const ChosenToken& chosen : choice.tokens) {
     if (chosen.logprobs.empty()) continue;
-    const std::string text(tokenizer.TokenBytes(chosen.id));
+    const std::string text(tokenizer.AnswerBytes(chosen.id));
     ordered_json top = ordered_json::object();
     for (size_t i = 1; i < chosen.logprobs.size(); ++i)
-      top[std::string(tokenizer.TokenBytes(chosen.logprobs[i].id))] = chosen.logprobs[i].logprob;
+      top[std::string(tokenizer.AnswerBytes(chosen.logprobs[i].id))] = chosen.logprobs[i].logprob;
     logprobs["tokens"].push_back(text);
     logprobs["token_logprobs"].push_back(chosen.logprobs.front().logprob);
     logprobs["top_logprobs"].push_back(std::move(top));
@@ -94,7 +94,7 @@ ordered_json PerToken(int64_t count, absl::Duration time) {
 }  // namespace
 
 ordered_json LogprobJson(const model::TokenLogprob& token, const model::Tokenizer& tokenizer) {
-  const auto bytes = tokenizer.TokenBytes(token.id);
+  const auto bytes = tokenizer.AnswerBytes(token.id);
   return {{"id", token.id},
           {"token", tokenizer.TokenText(token.id)},
           {"logprob", token.logprob},
@@ -186,7 +186,7 @@ ordered_json ProgressJson(const PromptProgress& progress) {
 
 size_t CharactersOf(const std::vector<ChosenToken>& tokens, const model::Tokenizer& tokenizer) {
   size_t count = 0;
-  for (const ChosenToken& token : tokens) count += Characters(tokenizer.TokenBytes(token.id));
+  for (const ChosenToken& token : tokens) count += Characters(tokenizer.AnswerBytes(token.id));
   return count;
 }
 
