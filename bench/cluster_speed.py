@@ -4,9 +4,10 @@
   bench/cluster_speed.py MODEL [--only speed,change]       (POTLUCK names the program, otherwise build/release/potluck)
 
 Workers are pinned to a share of the cores each and join over loopback with mutual TLS, as anywhere.
-  speed    one process with all cores and one request beside two workers with half of them each and two requests; prefill
-           through both beside one of them; the CPU time of the coordinator's threads for each token of 16 streams (its own
-           work is on the one called coordinator)
+  speed    decode of one process that serves one request with all cores beside two workers with half of them each and two
+           requests, both asked over HTTP, and beside what `potluck bench` says of all cores (computing, and no more);
+           prefill through both workers beside one of them; the CPU time of the coordinator's threads for each token of
+           16 streams (its own work is on the one called coordinator)
   change   the longest wait for a next token around a planned leave, a kill and a freeze of a stage, with and without a
            standby, and how much of it had passed when the next plan was in place: the rest is replay; the model's layers
            are on two of the workers, a third one is free
@@ -38,12 +39,11 @@ PROMPT = "The quick brown fox jumps over the lazy dog. " * 12
 
 
 class Cluster:
-    def __init__(self, folder, model, *flags):
+    def __init__(self, folder, model, *flags, own_worker=False):
         self.folder, self.processes, self.workers = folder, [], {}
-        up = self.start("coordinator", CORES, "up", model, "--no-worker", "--http", "127.0.0.1:0", "--listen",
-                        "127.0.0.1:0", "--ctx", "2048", "--wait-for-workers", "120s", *flags)
+        up = self.start("coordinator", CORES, "up", model, *(() if own_worker else ("--no-worker",)), "--http",
+                        "127.0.0.1:0", "--listen", "127.0.0.1:0", "--ctx", "2048", "--wait-for-workers", "120s", *flags)
         self.url = up.wait_for(r"http://(\S+)")[1]
-        self.line = up.wait_for(r"potluck join (\S+)")[1]
 
     def start(self, name, cores, *arguments):
         process = Process(*arguments, "--state-dir", f"{self.folder}/{name}", "--cache-dir", f"{self.folder}/cache",
@@ -52,7 +52,8 @@ class Cluster:
         return process
 
     def join(self, name, cores):
-        self.workers[name] = self.start(name, cores, "join", self.line, "--name", name, "-t", str(len(cores)))
+        line = self.processes[0].wait_for(r"potluck join (\S+)")[1]
+        self.workers[name] = self.start(name, cores, "join", line, "--name", name, "-t", str(len(cores)))
 
     def call(self, path, body=None):
         connection = http.client.HTTPConnection(self.url, timeout=600)
@@ -177,8 +178,13 @@ def speed(model):
         cluster.wait_for("one", "two")
         streams_together(cluster, 2, 8)
         both = min(first_token_seconds(cluster, prompt) for prompt in prompts[3:])
-        pairs = [(rate(streams_together(cluster, 2, 96)), alone_rate(model, "tg96", CORES))  # in turn: machines have moods
-                 for _ in range(6)]
+        alone = Cluster(f"{folder}/alone", model, "-t", str(len(CORES)), own_worker=True)
+        while not alone.stages():
+            time.sleep(0.2)
+        streams_together(alone, 1, 8)
+        rounds = [(rate(streams_together(cluster, 2, 96)), rate(streams_together(alone, 1, 96)),
+                   alone_rate(model, "tg96", CORES)) for _ in range(6)]  # in turn: machines have moods
+        alone.end()
         streams_together(cluster, 16, 8)
         before = cpu_seconds(cluster.processes[0])
         many = streams_together(cluster, 16, 64)
@@ -187,11 +193,12 @@ def speed(model):
         tokens = sum(len(s.times) for s in many)
         layers = [stage["layers"] for stage in cluster.call("/cluster")["instances"][0]["stages"]]
         cluster.end()
-    two, alone = (statistics.mean(rates) for rates in zip(*pairs))
+    two, served, computed = (statistics.mean(rates) for rates in zip(*rounds))
     most = gain_of_two(model, "pp512", half)
-    print(f"one process, {len(CORES)} cores, 1 request: decode {alone:.1f} tokens/s")
-    print(f"two workers, {half} cores each, layers {layers}, 2 requests: decode {two:.1f} tokens/s, {100 * two / alone:.0f}% "
-          f"(in turn: {', '.join(f'{100 * a / b:.0f}%' for a, b in pairs)})")
+    print(f"one process, {len(CORES)} cores, 1 request: decode {served:.1f} tokens/s; potluck bench: {computed:.1f}")
+    print(f"two workers, {half} cores each, layers {layers}, 2 requests: decode {two:.1f} tokens/s, {100 * two / served:.0f}% "
+          f"of one process (in turn: {', '.join(f'{100 * a / b:.0f}%' for a, b, _ in rounds)}), "
+          f"{100 * two / computed:.0f}% of potluck bench")
     print(f"prefill, first token: one worker {one:.2f} s, two {both:.2f} s: {one / both:.2f} times "
           f"(two processes that know nothing of each other: {most:.2f} times one)")
     print(f"16 streams: {rate(many):.1f} tokens/s; CPU of the coordinator's process for each token: {1e6 * spent.total() / tokens:.0f} us:")
