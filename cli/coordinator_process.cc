@@ -179,7 +179,7 @@ class CoordinatorProcess::Impl {
            !Interrupted())
       continue;
     logic_.RunAndWait([this] {
-      inference_->EndAnswers(
+      inference_->EndAll(
           absl::UnavailableError("the coordinator was stopped before the answer's "
                                  "end: ask again when it is back"));
     });

@@ -101,16 +101,15 @@ absl::Status Coordinator::Unload(model::InstanceId instance) {
   return absl::OkStatus();
 }
 
-// An older worker would leave the grammar alone.
-absl::Status Coordinator::CheckKnowsGrammars(const Instance& instance) const {
+absl::Status Coordinator::CheckLastWorker(const Instance& instance, int32_t minor,
+                                          std::string_view what) const {
   const Pipeline* pipeline =
       instance.pipeline() != nullptr ? instance.pipeline() : instance.target();
   const Member* last = membership_.Find(pipeline->plan.stages.back().worker_id);
-  if (last == nullptr || last->hello.version.minor >= wire::kMinorWithGrammars)
-    return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("the worker \"", last->hello.name,
-                   "\" is too old to keep to a grammar: update potluck there"));
+  if (last == nullptr || last->hello.version.minor >= minor) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the worker \"", last->hello.name,
+                                                    "\" is too old to ", ToAbsl(what),
+                                                    ": update potluck there"));
 }
 
 absl::StatusOr<Coordinator::RequestId> Coordinator::Submit(model::InstanceId instance,
@@ -122,8 +121,13 @@ absl::StatusOr<Coordinator::RequestId> Coordinator::Submit(model::InstanceId ins
   // Between two plans it waits for the next one.
   if (hosted->epochs == 0 ? hosted->instance.target() == nullptr : hosted->planless)
     return hosted->trouble;
+  // An older worker would leave the grammar alone.
   if (!request.sampling.grammar.empty())
-    POTLUCK_RETURN_IF_ERROR(CheckKnowsGrammars(hosted->instance));
+    POTLUCK_RETURN_IF_ERROR(
+        CheckLastWorker(hosted->instance, wire::kMinorWithGrammars, "keep to a grammar"));
+  if (request.rows_from.has_value())
+    POTLUCK_RETURN_IF_ERROR(
+        CheckLastWorker(hosted->instance, wire::kMinorWithHiddenRows, "embed a text"));
   POTLUCK_ASSIGN_OR_RETURN(const model::SequenceId sequence,
                            hosted->instance.Submit(std::move(request)));
   hosted->requests[sequence] = &events;
@@ -161,6 +165,10 @@ void Coordinator::OnEvents(model::InstanceId instance, std::vector<SchedulerEven
       RequestEvents& request = *found->second;
       if (event.kind == SchedulerEvent::Kind::kToken) {
         request.OnToken(event.token, event.logprobs);
+        continue;
+      }
+      if (event.kind == SchedulerEvent::Kind::kRows) {
+        request.OnRows(event.rows);
         continue;
       }
       if (event.kind == SchedulerEvent::Kind::kProgress) {

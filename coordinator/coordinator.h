@@ -47,8 +47,12 @@ class RequestEvents {
  public:
   virtual ~RequestEvents() = default;
   // Only where the request wants to know.
-  virtual void OnProgress(const SchedulerEvent& progress) = 0;
-  virtual void OnToken(model::TokenId token, const std::vector<model::TokenLogprob>& logprobs) = 0;
+  virtual void OnProgress(const SchedulerEvent& /*progress*/) {}
+  // Of a request for an answer.
+  virtual void OnToken(model::TokenId /*token*/,
+                       const std::vector<model::TokenLogprob>& /*logprobs*/) {}
+  // Of a request for rows: (N, D), those after the ones that came before.
+  virtual void OnRows(const std::vector<float>& /*rows*/) {}
   virtual void OnFinished(const SchedulerEvent& end) = 0;
   virtual void OnFailed(const absl::Status& why) = 0;
 };
@@ -226,7 +230,9 @@ class Coordinator final : public wire::LinkAcceptor,
   void OnCopyEnded(const wire::WorkerId& from, const wire::CopyEnded& ended);
   Hosted* Find(model::InstanceId instance);
   const Hosted* Find(model::InstanceId instance) const;
-  absl::Status CheckKnowsGrammars(const Instance& instance) const;
+  // That the worker of its last stage speaks a protocol that can do `what`.
+  absl::Status CheckLastWorker(const Instance& instance, int32_t minor,
+                               std::string_view what) const;
   void Changed();
   absl::Duration now() const { return executor_.clock().SinceStart(); }
 

@@ -4,9 +4,10 @@
 //   T   new tokens in a step             G   key/value heads (groups)
 //   S   attended positions               Dh  size of a head
 //   O   rows whose logits are wanted     E   experts
-//   D   model_dim                        Eu  experts used per token
-//   F   ffn_dim                          R   LoRA rank
-//   V   vocab_size                       L   layers
+//   P   rows wanted without logits       Eu  experts used per token
+//   D   model_dim                        R   LoRA rank
+//   F   ffn_dim                          L   layers
+//   V   vocab_size
 //
 // M, N, K stand only in products: C(M,N) = A(M,K) W(N,K)^T. Weights are always (out, in),
 // row-major.

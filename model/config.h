@@ -51,6 +51,14 @@ struct ExpertConfig {
   bool normalize_weights = true;
 };
 
+// Which of a text's rows, after the last norm, are its embedding.
+enum class Pooling : uint8_t {
+  kMean,   // of all; also where the model says nothing
+  kFirst,  // the "CLS" token's
+  kLast,
+  kOther,  // one that is not known here, a reranker's among them
+};
+
 struct ModelConfig {
   std::string architecture;  // GGUF's name: "llama", "qwen2", "gemma3", ...
   std::string name;          // of the model, for people
@@ -88,6 +96,7 @@ struct ModelConfig {
   float logit_softcap = 0;      // gemma2; 0 = none
   float logit_scale = 1;
   ExpertConfig experts;
+  Pooling pooling = Pooling::kMean;
 };
 
 // What the model's makers recommend for sampling (generation_config.json, GGUF's

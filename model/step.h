@@ -31,7 +31,12 @@ enum class TokenKind : uint8_t {
   kDraft,      // proposed; its KV stays only if Accept names it
 };
 
-enum class Wanted : uint8_t { kNothing, kSample, kLogits, kHidden };
+enum class Wanted : uint8_t {
+  kNothing,
+  kSample,
+  kLogits,
+  kHidden,  // its row after the last norm
+};
 
 // The parent of a token that follows its sequence's committed end.
 inline constexpr int32_t kCommittedEnd = -1;

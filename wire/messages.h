@@ -313,6 +313,7 @@ struct StepResult {
   int64_t number = 0;
   absl::Status status;  // an error names the stage; the step has changed no KV there
   std::vector<TokenResult> tokens;
+  std::vector<float> hidden;  // (P, D): rows of the step's tokens that want theirs, in its order
   std::vector<StageTiming> timings;
 };
 

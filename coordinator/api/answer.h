@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/executor.h"
 #include "coordinator/api/answer_request.h"
+#include "coordinator/api/ongoing.h"
 #include "coordinator/api/request_metrics.h"
 #include "coordinator/api/served_models.h"
 #include "coordinator/coordinator.h"
@@ -78,7 +79,7 @@ class AnswerReader {
 
 // Single-threaded: lives on the executor. Begun by Start; after `ended` has been called it may be
 // destroyed.
-class Answer {
+class Answer final : public Ongoing {
  public:
   struct Head {
     std::string id;          // "chatcmpl-..."
@@ -93,7 +94,7 @@ class Answer {
   };
   Answer(Head head, AnswerRequest asked, std::shared_ptr<const ServedModel> model,
          std::shared_ptr<AnswerReader> reader, const Around& around, std::function<void()> ended);
-  ~Answer();
+  ~Answer() override;
   Answer(const Answer&) = delete;
   Answer& operator=(const Answer&) = delete;
 
@@ -103,8 +104,7 @@ class Answer {
              const SequenceRequest& request);
   // Nobody wants it any more: nothing more is told.
   void Cancel();
-  // Ends it with an error, if it has not ended.
-  void GiveUp(const absl::Status& why);
+  void GiveUp(const absl::Status& why) override;
   // One that is paused generates nothing.
   void SetReaderPaused(bool paused);
 

@@ -1,8 +1,11 @@
 #include "coordinator/api/inference.h"
 
+#include <iterator>
+
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "model/generation/context_overflow.h"
 #include "model/generation/reasoning_text.h"
 #include "model/grammar/grammar.h"
 #include "model/grammar/json_grammar.h"
@@ -11,7 +14,7 @@
 namespace potluck::coordinator {
 namespace {
 
-constexpr size_t kMostAnswers = 4096;
+constexpr size_t kMostOngoing = 4096;
 
 // What the answer has to look like, as GBNF; empty: it is free.
 absl::StatusOr<std::string> GrammarOf(const AnswerRequest& asked, model::ToolFormat format) {
@@ -56,6 +59,33 @@ absl::StatusOr<Prepared> Prepare(const model::TextCodec& text, const AnswerReque
   return prepared;
 }
 
+using Inputs = std::vector<std::vector<model::TokenId>>;
+
+absl::StatusOr<Inputs> EncodeInputs(const ServedModel& model, const EmbeddingRequest& asked,
+                                    int64_t context_length) {
+  if (model.pooling == model::Pooling::kOther)
+    return absl::InvalidArgumentError(
+        "this model's file asks for a kind of pooling that Potluck does not know (a reranker's?): "
+        "it cannot embed");
+  Inputs inputs;
+  for (const Prompt& prompt : asked.inputs) {
+    std::vector<model::TokenId>& ids = inputs.emplace_back();
+    if (const auto* plain = std::get_if<std::string>(&prompt)) {
+      POTLUCK_ASSIGN_OR_RETURN(ids, model.text.EncodeText(*plain, context_length + 1));
+    } else {
+      ids = std::get<std::vector<model::TokenId>>(prompt);
+    }
+    if (ids.empty())
+      return absl::InvalidArgumentError(
+          absl::StrCat("input ", inputs.size() - 1, " is empty: there is nothing to embed"));
+    if (std::ssize(ids) > context_length)
+      return model::ContextOverflowError(
+          {.prompt_tokens = std::ssize(ids), .context_length = context_length},
+          "cut the text into shorter ones");
+  }
+  return inputs;
+}
+
 }  // namespace
 
 Inference::Inference(Options options, const Around& around)
@@ -90,10 +120,7 @@ void Inference::Start(std::string_view kind, AnswerRequest asked,
 void Inference::Submit(std::string_view kind, AnswerRequest asked, Served served,
                        std::vector<model::ChatPrompt> prompts,
                        std::shared_ptr<AnswerReader> reader) {
-  if (const absl::Status taking = CheckTaking(); !taking.ok()) return reader->OnFailed(taking);
-  if (answers_.size() >= kMostAnswers)
-    return reader->OnFailed(
-        absl::ResourceExhaustedError("too many requests wait here already: try again later"));
+  if (const absl::Status room = CheckRoom(); !room.ok()) return reader->OnFailed(room);
   served = around_.models.ReplicaFor(served, prompts.front().ids);
   SequenceRequest request;
   request.sampling = asked.sampling.Over(served.model->text.default_sampling(), options_.random());
@@ -108,42 +135,74 @@ void Inference::Submit(std::string_view kind, AnswerRequest asked, Served served
   if (!asked.ignore_eos) request.end_tokens = served.model->end_tokens;
   request.top_logprobs = asked.top_logprobs;
   request.tell_progress = asked.tell_progress;
-  const uint64_t number = next_answer_++;
+  const uint64_t number = next_++;
   Answer::Head head{
       .id = absl::StrCat(ToAbsl(kind), absl::Hex(options_.random(), absl::kZeroPad16)),
       .model_name = asked.model.empty() ? served.name() : asked.model,
       .created = options_.unix_time()};
-  // It ends in the midst of its own calls.
-  const auto ended = [this, number] {
-    around_.executor.Post([this, alive = std::weak_ptr(alive_), number] {
-      if (alive.expired()) return;
-      answers_.erase(number);
-      TellIfAllEnded();
-    });
-  };
   const Answer::Around around{
       around_.coordinator, around_.executor,
       RequestMetricsOf(around_.metrics, served.model->name, served.instance)};
   auto answer = std::make_unique<Answer>(std::move(head), std::move(asked), served.model,
-                                         std::move(reader), around, ended);
+                                         std::move(reader), around, WhenEnded(number));
   Answer& started = *answer;
-  answers_.emplace(number, std::move(answer));
+  ongoing_.emplace(number, std::move(answer));
   started.Start(served.instance, std::move(prompts), request);
+}
+
+void Inference::Embed(EmbeddingRequest asked, std::shared_ptr<EmbeddingReader> reader) {
+  if (const absl::Status taking = CheckTaking(); !taking.ok()) return reader->OnFailed(taking);
+  auto served = around_.models.Named(asked.model);
+  if (!served.ok()) return reader->OnFailed(served.status());
+  const std::string name = asked.model.empty() ? served->name() : asked.model;
+  Elsewhere([reader] { return reader->gone(); },
+            [request = std::move(asked), to = served->model,
+             context_length = around_.models.ContextLength(*served)] {
+              return EncodeInputs(*to, request, context_length);
+            },
+            [this, name, served = *served, reader](absl::StatusOr<Inputs> inputs) {
+              if (!inputs.ok()) return reader->OnFailed(inputs.status());
+              if (const absl::Status room = CheckRoom(); !room.ok()) return reader->OnFailed(room);
+              const uint64_t number = next_++;
+              const Embedding::Around around{around_.coordinator, around_.models, around_.executor,
+                                             around_.metrics};
+              auto embedding = std::make_unique<Embedding>(name, served, *std::move(inputs), reader,
+                                                           around, WhenEnded(number));
+              Embedding& started = *embedding;
+              ongoing_.emplace(number, std::move(embedding));
+              started.Start();
+            });
+}
+
+absl::Status Inference::CheckRoom() const {
+  POTLUCK_RETURN_IF_ERROR(CheckTaking());
+  if (ongoing_.size() < kMostOngoing) return absl::OkStatus();
+  return absl::ResourceExhaustedError("too many requests wait here already: try again later");
+}
+
+std::function<void()> Inference::WhenEnded(uint64_t number) {
+  return [this, number] {
+    around_.executor.Post([this, alive = std::weak_ptr(alive_), number] {
+      if (alive.expired()) return;
+      ongoing_.erase(number);
+      TellIfAllEnded();
+    });
+  };
 }
 
 size_t Inference::StopTaking(std::function<void()> ended) {
   stopping_ = true;
   all_ended_ = std::move(ended);
   TellIfAllEnded();
-  return answers_.size();
+  return ongoing_.size();
 }
 
 void Inference::TellIfAllEnded() {
-  if (answers_.empty() && all_ended_) std::exchange(all_ended_, nullptr)();
+  if (ongoing_.empty() && all_ended_) std::exchange(all_ended_, nullptr)();
 }
 
-void Inference::EndAnswers(const absl::Status& why) {
-  for (const auto& [number, answer] : answers_) answer->GiveUp(why);
+void Inference::EndAll(const absl::Status& why) {
+  for (const auto& [number, request] : ongoing_) request->GiveUp(why);
 }
 
 }  // namespace potluck::coordinator

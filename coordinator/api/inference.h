@@ -1,5 +1,5 @@
-// From what somebody asks to an answer on its way, whichever way they asked: the model is found,
-// texts are encoded where nothing waits for them, sequences are submitted.
+// From what somebody asks to an answer or embeddings on their way, whichever way they asked: the
+// model is found, texts are encoded where nothing waits for them, sequences are submitted.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,8 @@
 #include "common/metrics.h"
 #include "coordinator/api/answer.h"
 #include "coordinator/api/answer_request.h"
+#include "coordinator/api/embedding.h"
+#include "coordinator/api/ongoing.h"
 #include "coordinator/api/served_models.h"
 #include "coordinator/coordinator.h"
 
@@ -46,6 +48,7 @@ class Inference {
   absl::Status CheckTaking() const;
   // The reader hears of all that follows, errors too. `kind` begins the answer's id: "chatcmpl-".
   void Start(std::string_view kind, AnswerRequest asked, std::shared_ptr<AnswerReader> reader);
+  void Embed(EmbeddingRequest asked, std::shared_ptr<EmbeddingReader> reader);
 
   // Runs `work`, which gives a StatusOr, elsewhere, unless `gone()` is true by then, and tells
   // `then` here what it gave, while this object lives. Both are called on another thread; what they
@@ -66,22 +69,25 @@ class Inference {
   // What a chat template is rendered over, but for the conversation.
   model::ChatInput Now() const;
 
-  // From now on new requests are refused. Returns how many answers are under way, and calls `ended`
+  // From now on new requests are refused. Returns how many are under way, and calls `ended`
   // once when there is none any more, perhaps at once.
   size_t StopTaking(std::function<void()> ended);
   bool stopping() const { return stopping_; }
-  // Answers that are under way end in this error.
-  void EndAnswers(const absl::Status& why);
+  // Those that are under way end in this error.
+  void EndAll(const absl::Status& why);
 
  private:
   void Submit(std::string_view kind, AnswerRequest asked, Served served,
               std::vector<model::ChatPrompt> prompts, std::shared_ptr<AnswerReader> reader);
+  absl::Status CheckRoom() const;
+  // It may say that it has ended in the midst of its own calls.
+  std::function<void()> WhenEnded(uint64_t number);
   void TellIfAllEnded();
 
   const Options options_;
   const Around around_;
-  uint64_t next_answer_ = 1;
-  std::map<uint64_t, std::unique_ptr<Answer>> answers_;
+  uint64_t next_ = 1;
+  std::map<uint64_t, std::unique_ptr<Ongoing>> ongoing_;
   bool stopping_ = false;            // no new ones are taken
   std::function<void()> all_ended_;  // to be told
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

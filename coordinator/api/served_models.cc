@@ -56,6 +56,7 @@ void ServedModels::Load(LoadRequest request, std::vector<partition::Placement> p
                   instance.max_step_tokens = wish.max_step_tokens;
                   instance.windowed = model->window > 0;
                   instance.scheduled.vocab_size = model->vocab_size;
+                  instance.scheduled.model_dim = model->shape.model_dim;
                   instance.scheduled.window = model->window;
                   instance.scheduled.context_length = model->shape.context_length;
                   const auto id = coordinator_.Load(std::move(instance), std::move(wish));

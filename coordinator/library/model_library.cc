@@ -51,7 +51,8 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> OpenServedModel(
                                                          .manifest_bytes = indexed.bytes,
                                                          .vocab_size = vocab_size,
                                                          .window = window,
-                                                         .end_tokens = std::move(ends)});
+                                                         .end_tokens = std::move(ends),
+                                                         .pooling = file.config->pooling});
 }
 
 void ModelLibrary::Open(const std::string& path, Opened opened) {

@@ -29,6 +29,7 @@ struct ServedModel {
   int64_t vocab_size = 0;
   int64_t window = 0;                      // the shortest of its layers' windows; 0: none has one
   std::vector<model::TokenId> end_tokens;  // all that end an answer
+  model::Pooling pooling = model::Pooling::kMean;
 };
 
 // Reads headers, vocabulary and, where `manifests` does not know the file, every byte of it. What

@@ -60,12 +60,13 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
   const auto prompt_length = static_cast<int64_t>(request.prompt.size());
   if (prompt_length == 0)
     return absl::InvalidArgumentError("the prompt is empty: write something to continue");
-  if (prompt_length >= ContextLength()) {
+  const int64_t end = prompt_length + (request.rows_from.has_value() ? 0 : 1);
+  if (end > ContextLength()) {
     return model::ContextOverflowError(
         {.prompt_tokens = prompt_length, .context_length = ContextLength()},
         "shorten the prompt, or load the model with a longer context (--ctx)");
   }
-  if (shape_.kv_capacity > 0 && prompt_length >= PositionLimit()) {
+  if (shape_.kv_capacity > 0 && end > PositionLimit()) {
     return model::ContextOverflowError(
         {.prompt_tokens = prompt_length, .context_length = PositionLimit()},
         "shorten the prompt, or add a device: the cluster's memory holds no more");
@@ -74,6 +75,12 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
     if (token < 0 || token >= model_.vocab_size)
       return absl::InvalidArgumentError(absl::StrCat("the prompt has a token ", token,
                                                      ", which the model's vocabulary does not"));
+  }
+  if (request.rows_from.has_value()) {
+    if (*request.rows_from < 0 || *request.rows_from >= prompt_length)
+      return absl::InvalidArgumentError(
+          absl::StrCat("rows from ", *request.rows_from, " of ", prompt_length, " tokens"));
+    request.max_tokens = 0;
   }
   POTLUCK_RETURN_IF_ERROR(model::CheckSampling(request.sampling, model_.vocab_size));
   if (num_waiting() >= model_.max_waiting) {
@@ -86,12 +93,14 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
   sequence->tokens = std::exchange(request.prompt, {});
   sequence->prompt_length = static_cast<int32_t>(prompt_length);
   sequence->request = std::move(request);
+  sequence->rows_taken = sequence->request.rows_from.value_or(0);
   Sequence& added = *sequence;
   sequences_.emplace(added.id, std::move(sequence));
   waiting_.emplace(added.id, &added);
   try_admission_ = true;
   const model::SequenceId id = added.id;
-  if (added.request.max_tokens == 0) Finish(added, model::FinishReason::kLength);
+  if (added.request.max_tokens == 0 && !added.wants_rows())
+    Finish(added, model::FinishReason::kLength);
   return id;
 }
 
@@ -181,12 +190,16 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
       AcceptToken(*sequence, std::move(token));
   }
   rate_.Note(now, counters_.generated_tokens - tokens_before);
+  AcceptRows(step, result.hidden);
   return absl::OkStatus();
 }
 
 absl::Status InstanceScheduler::CheckResult(const wire::StepResult& result,
                                             const StepInFlight& step) const {
-  bool matches = result.tokens.size() == step.samples.size();
+  int64_t num_rows = 0;
+  for (const Rows& rows : step.rows) num_rows += rows.count;
+  bool matches = result.tokens.size() == step.samples.size() &&
+                 std::ssize(result.hidden) == num_rows * model_.model_dim;
   for (size_t i = 0; matches && i < result.tokens.size(); ++i) {
     const wire::TokenResult& token = result.tokens[i];
     matches = token.sequence == step.samples[i].stage_id &&
@@ -195,7 +208,7 @@ absl::Status InstanceScheduler::CheckResult(const wire::StepResult& result,
   }
   if (matches) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("the last stage answered step ", result.number,
-                                                 " with tokens that nobody had asked for"));
+                                                 " with what nobody had asked for"));
 }
 
 void InstanceScheduler::AcceptToken(Sequence& sequence, wire::TokenResult token) {
@@ -215,6 +228,25 @@ void InstanceScheduler::AcceptToken(Sequence& sequence, wire::TokenResult token)
     Finish(sequence, model::FinishReason::kLength);
 }
 
+// As CheckResult has found them.
+void InstanceScheduler::AcceptRows(const StepInFlight& step, std::span<const float> rows) {
+  for (const auto& [id, position, count] : step.rows) {
+    const auto of_this = rows.first(static_cast<size_t>(count) * model_.model_dim);
+    rows = rows.subspan(of_this.size());
+    Sequence* sequence = Find(id);
+    // Those that were sent twice, around a preemption, are taken once.
+    if (sequence == nullptr || position + count <= sequence->rows_taken) continue;
+    const auto fresh =
+        of_this.subspan(static_cast<size_t>(sequence->rows_taken - position) * model_.model_dim);
+    sequence->step_errors = 0;
+    sequence->rows_taken = position + count;
+    events_.push_back({.kind = SchedulerEvent::Kind::kRows,
+                       .sequence = id,
+                       .rows = {fresh.begin(), fresh.end()}});
+    if (sequence->rows_taken == sequence->size()) Finish(*sequence, model::FinishReason::kStop);
+  }
+}
+
 void InstanceScheduler::TellProgress(const Sequence& sequence, int32_t computed_tokens) {
   events_.push_back({.kind = SchedulerEvent::Kind::kProgress,
                      .sequence = sequence.id,
@@ -224,7 +256,7 @@ void InstanceScheduler::TellProgress(const Sequence& sequence, int32_t computed_
 }
 
 void InstanceScheduler::Finish(Sequence& sequence, model::FinishReason reason) {
-  const bool keep = sequence.phase == Sequence::Phase::kActive &&
+  const bool keep = sequence.phase == Sequence::Phase::kActive && !sequence.wants_rows() &&
                     sequence.sent >= kBlockPositions && !sequence.replaying();
   End(sequence, {.kind = SchedulerEvent::Kind::kFinished, .reason = reason});
   if (!keep) {

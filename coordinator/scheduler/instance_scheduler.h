@@ -15,6 +15,8 @@
 //     ever copied); kept ones are freed oldest first.
 //   - A sequence that cannot grow takes the blocks of the youngest, or waits itself if it is the
 //     youngest; who waits is computed again later from its tokens. So the oldest always goes on.
+//   - One that wants rows instead of an answer asks for them with its chunks, takes each once, and
+//     leaves nothing behind for others: what is embedded is seldom a beginning.
 //   - A sequence whose reader is paused stands still, and gives way when others need its blocks.
 //   - A sequence in a step that failed travels alone until it has a token; at its second failure it
 //     ends in the error. One that was in flight at two workers' deaths ends, too.
@@ -52,6 +54,7 @@ struct ScheduledModel {
   model::InstanceId instance = 0;
   int64_t context_length = 0;
   int64_t vocab_size = 0;
+  int64_t model_dim = 0;
   int64_t window = 0;  // of layers that see only so many positions; 0: none
   // Some stage's numbers depend on the tokens' kinds: prompt and generated tokens share no blocks.
   bool kinds_matter = false;
@@ -70,16 +73,17 @@ struct PipelineShape {
 };
 
 struct SchedulerEvent {
-  enum class Kind : uint8_t { kProgress, kToken, kFinished, kFailed };
+  enum class Kind : uint8_t { kProgress, kToken, kRows, kFinished, kFailed };
   Kind kind = Kind::kToken;
   model::SequenceId sequence = 0;
   int32_t computed_tokens = 0;  // kProgress: of the prompt, with those that were cached
   // kToken
   model::TokenId token = 0;
   std::vector<model::TokenLogprob> logprobs;
+  std::vector<float> rows;  // kRows: (N, D), of the positions after those told before
   // kFinished
   model::FinishReason reason = model::FinishReason::kStop;
-  // All but kToken
+  // All but kToken and kRows
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
   // kFinished and kFailed
@@ -190,6 +194,11 @@ class InstanceScheduler {
     model::SequenceId sequence;
     int32_t position;  // up to which its prompt is computed then
   };
+  struct Rows {
+    model::SequenceId sequence;
+    int32_t position;  // of the first
+    int32_t count;
+  };
   struct StepInFlight {
     int64_t number = 0;
     absl::Duration composed_at;
@@ -198,6 +207,7 @@ class InstanceScheduler {
     int32_t prefill_tokens = 0;
     bool partial = false;                      // a replay that some stages do not compute
     std::vector<Sample> samples;               // in the step's order
+    std::vector<Rows> rows;                    // likewise
     std::vector<model::SequenceId> sequences;  // requests that it carries
     std::vector<Progress> progress;            // of those that want to know
   };
@@ -222,6 +232,7 @@ class InstanceScheduler {
   Sequence* Find(model::SequenceId id);
   absl::Status CheckResult(const wire::StepResult& result, const StepInFlight& step) const;
   void AcceptToken(Sequence& sequence, wire::TokenResult token);
+  void AcceptRows(const StepInFlight& step, std::span<const float> rows);
   void TellProgress(const Sequence& sequence, int32_t computed_tokens);
   void Finish(Sequence& sequence, model::FinishReason reason);
   void Fail(Sequence& sequence, absl::Status why);

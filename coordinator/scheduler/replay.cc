@@ -35,8 +35,8 @@ std::vector<int32_t> InstanceScheduler::ReplayStarts(
   std::vector<int32_t> starts(by_stage.size());
   int32_t next = std::numeric_limits<int32_t>::max();  // nobody wants rows of the last stage
   for (size_t stage = by_stage.size(); stage-- > 0;) {
-    // The last token goes again: what was sampled from it is not known.
-    const int32_t held = std::min(by_stage[stage].length, sequence.size() - 1);
+    // What was sampled from the last token is not known, nor rows that have not come.
+    const int32_t held = std::min(by_stage[stage].length, sequence.settled());
     const int32_t kept = std::min(held, by_stage[stage].kept);
     int32_t start = held;
     if (next < held) start = std::max(kept, next);

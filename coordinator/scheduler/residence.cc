@@ -21,8 +21,7 @@ constexpr int kMostPassedOver = 8;
 // Full blocks that both begin with, within the first `length` positions of the other.
 int32_t InstanceScheduler::CommonBlocks(const Sequence& sequence, const Sequence& other,
                                         int32_t length) const {
-  // The last token is always computed: its logits are what is wanted.
-  length = std::min(length, sequence.size() - 1);
+  length = std::min(length, sequence.settled());
   if (model_.kinds_matter && sequence.prompt_length != other.prompt_length)
     length = std::min({length, sequence.prompt_length, other.prompt_length});
   if (length < kBlockPositions) return 0;

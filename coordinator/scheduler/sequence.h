@@ -22,6 +22,8 @@ struct SequenceRequest {
   std::vector<model::TokenId> end_tokens;  // the vocabulary's own, too
   int32_t top_logprobs = -1;               // as in model::GenerationRequest
   bool tell_progress = false;              // of the prompt
+  // Instead of an answer: the prompt's rows after the last norm, from this position on.
+  std::optional<int32_t> rows_from;
 };
 
 struct Sequence {
@@ -37,6 +39,7 @@ struct Sequence {
   int32_t prompt_length = 0;
   int32_t cached_tokens = 0;  // of the prompt, that needed no computing when it was first admitted
   std::optional<absl::Duration> admitted_at;  // to the stages, for the first time
+  int32_t rows_taken = 0;  // positions whose rows have come, or are not wanted; where rows are
 
   Phase phase = Phase::kWaiting;
   // Its name on the stages, a new one each time that it is begun there: so a stage that has missed
@@ -58,7 +61,10 @@ struct Sequence {
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   int32_t generated() const { return size() - prompt_length; }
   int32_t unsent() const { return size() - sent; }
-  bool decoding() const { return unsent() <= 1; }
+  bool wants_rows() const { return request.rows_from.has_value(); }
+  bool decoding() const { return unsent() <= 1 && !wants_rows(); }
+  // Positions of which nothing is wanted but their KV: what others hold of them will do.
+  int32_t settled() const { return wants_rows() ? rows_taken : size() - 1; }
   bool replaying() const { return sent < replay_end; }
   // Positions whose KV some stage may hold.
   int32_t most_held() const { return std::max(sent, replay_end); }

@@ -53,7 +53,7 @@ InstanceScheduler::Load InstanceScheduler::Scan() {
       replaying_.push_back(sequence);
     } else if (!sequence->decoding()) {
       load.prefill_tokens += sequence->unsent();
-      prefilling_.push_back(sequence);
+      if (sequence->unsent() > 0) prefilling_.push_back(sequence);
     } else {
       ++load.decoding;
       if (sequence->unsent() > 0) ready_.push_back(sequence);
@@ -105,7 +105,7 @@ void InstanceScheduler::AddPrefillChunks(const Load& load, wire::StageFrame& fra
   for (const auto& [sequence, most] :
        ShareOut(std::min(load.chunk, shape_.max_tokens - step.decode_tokens), first == nullptr)) {
     // The last token's sample needs an output; without one it waits for a next step.
-    const bool no_output = most == sequence->unsent() &&
+    const bool no_output = most == sequence->unsent() && !sequence->wants_rows() &&
                            static_cast<int64_t>(step.samples.size()) >= shape_.max_outputs;
     const int32_t count = most - (no_output ? 1 : 0);
     if (count == 0) continue;
@@ -147,23 +147,28 @@ void InstanceScheduler::AddTokens(Sequence& sequence, int32_t count, wire::Stage
   std::vector<model::StepToken>& tokens = frame.step.tokens;
   // Some hold more than the others: they drop it.
   if (sequence.replaying() && frame.replaying.empty()) frame.replaying = ComputingStages(sequence);
-  for (int32_t i = 0; i < count; ++i) {
-    const int32_t position = sequence.sent + i;
+  const int32_t end = sequence.sent + count;
+  const int32_t rows_from =
+      sequence.wants_rows() ? std::clamp(sequence.rows_taken, sequence.sent, end) : end;
+  if (rows_from < end) step.rows.push_back({sequence.id, rows_from, end - rows_from});
+  for (int32_t position = sequence.sent; position < end; ++position) {
+    const bool first = position == sequence.sent;
     tokens.push_back(
         {.sequence = sequence.stage_id,
          .id = sequence.tokens[position],
          .position = position,
-         .parent = i == 0 ? model::kCommittedEnd : static_cast<int32_t>(tokens.size()) - 1,
-         .kind = sequence.kind(position)});
+         .parent = first ? model::kCommittedEnd : static_cast<int32_t>(tokens.size()) - 1,
+         .kind = sequence.kind(position),
+         .wanted = position < rows_from ? model::Wanted::kNothing : model::Wanted::kHidden});
   }
-  sequence.sent += count;
+  sequence.sent = end;
   sequence.reached = std::max(sequence.reached, sequence.sent);
   if (!sequence.replaying()) {
     sequence.replay_starts.clear();
     sequence.replay_end = 0;
   }
   sequence.last_step = counters_.steps + 1;
-  if (sequence.unsent() == 0) {
+  if (sequence.unsent() == 0 && !sequence.wants_rows()) {
     tokens.back().wanted = model::Wanted::kSample;
     step.samples.push_back(
         {.stage_id = sequence.stage_id, .sequence = sequence.id, .position = sequence.size()});

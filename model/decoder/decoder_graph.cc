@@ -126,24 +126,28 @@ class DecoderBuilder {
     return out;
   }
 
-  // Logits of the wanted rows alone.
+  // Of the wanted rows alone, logits or, after the norm, themselves.
   void Head(ValueId x) {
-    const Expression wanted = Expression::Outputs();
-    only_for_outputs_ = true;
-    const ValueId rows = NewValue("wanted_rows", wanted, config_.model_dim);
-    Emit("output_rows", GatherRowsOp{x, rows});
-    Emit("output_norm",
-         RmsNormOp{rows, Vector("output_norm.weight", config_.model_dim, GainOffset()),
-                   config_.norm_eps, config_.model_dim, rows});
-    const ValueId logits = NewValue("logits", wanted, config_.vocab_size);
+    const VectorId gain = Vector("output_norm.weight", config_.model_dim, GainOffset());
+    node_rows_ = NodeRows::kHiddenRows;
+    graph().final_hidden = NormedRows("hidden", x, Expression::HiddenRows(), gain);
+    node_rows_ = NodeRows::kOutputs;
+    const ValueId rows = NormedRows("output", x, Expression::Outputs(), gain);
+    const ValueId logits = NewValue("logits", Expression::Outputs(), config_.vocab_size);
     const WeightId head = config_.tied_embeddings
                               ? EmbeddingWeight()
                               : Weight("output.weight", 0, config_.vocab_size, config_.model_dim);
     Emit("output", MatMulOp{rows, {{head, kNoId, logits}}});
     if (config_.logit_scale != 1) Emit("output_scale", ScaleOp{logits, config_.logit_scale});
     if (config_.logit_softcap > 0) Emit("output_softcap", SoftCapOp{logits, config_.logit_softcap});
-    graph().final_hidden = rows;
     graph().logits = logits;
+  }
+
+  ValueId NormedRows(const std::string& name, ValueId x, Expression wanted, VectorId gain) {
+    const ValueId rows = NewValue("wanted_rows", wanted, config_.model_dim);
+    Emit(name + "_rows", GatherRowsOp{x, rows});
+    Emit(name + "_norm", RmsNormOp{rows, gain, config_.norm_eps, config_.model_dim, rows});
+    return rows;
   }
 
   ValueId Norm(const char* part, ValueId x) {
@@ -217,7 +221,7 @@ class DecoderBuilder {
     return static_cast<ValueId>(graph().values.size() - 1);
   }
   void Emit(std::string name, Op op) {
-    graph().nodes.push_back({std::move(name), std::move(op), only_for_outputs_});
+    graph().nodes.push_back({std::move(name), std::move(op), node_rows_});
   }
   Graph& graph() { return decoder_.graph; }
 
@@ -227,7 +231,7 @@ class DecoderBuilder {
   DecoderGraph decoder_;
   int64_t layer_ = 0;
   WeightId embedding_ = kNoId;
-  bool only_for_outputs_ = false;
+  NodeRows node_rows_ = NodeRows::kTokens;
   std::map<std::pair<float, bool>, int32_t> rope_table_of_;
 };
 

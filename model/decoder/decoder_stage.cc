@@ -27,7 +27,13 @@ KvOptions KvOptionsOf(const StageOptions& options) {
   return kv;
 }
 
-Symbols Largest(const StageOptions& options) { return {options.max_tokens, options.max_outputs}; }
+Symbols Largest(const StageOptions& options) {
+  return {options.max_tokens, options.max_outputs, options.max_tokens};
+}
+
+bool WantsLogits(const StepToken& token) {
+  return token.wanted == Wanted::kSample || token.wanted == Wanted::kLogits;
+}
 
 kernels::StepLimits LimitsOf(const ModelConfig& config, const StageOptions& options) {
   return {
@@ -101,7 +107,8 @@ absl::StatusOr<std::unique_ptr<DecoderStage>> DecoderStage::Load(const ModelConf
                               .index = &stage->kv_->index(layer),
                               .window = stage->kv_->window(layer)});
   }
-  for (auto* numbers : {&stage->ids_, &stage->positions_, &stage->output_rows_})
+  for (auto* numbers :
+       {&stage->ids_, &stage->positions_, &stage->output_rows_, &stage->hidden_rows_})
     numbers->reserve(options.max_tokens);
   return stage;
 }
@@ -128,7 +135,7 @@ absl::Status DecoderStage::CheckStep(const Step& step, std::span<const float> hi
       return absl::FailedPreconditionError(
           absl::StrCat("adapter slot ", token.adapter_slot, " holds no adapter"));
     }
-    if (token.wanted != Wanted::kNothing) ++outputs;
+    if (WantsLogits(token)) ++outputs;
   }
   if (outputs > options_.max_outputs) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -144,8 +151,11 @@ absl::Status DecoderStage::Run(const Step& step, std::span<const float> hidden,
   ids_.clear();
   positions_.clear();
   output_rows_.clear();
+  hidden_rows_.clear();
   for (const StepToken& token : step.tokens) {
-    if (token.wanted != Wanted::kNothing) output_rows_.push_back(static_cast<int32_t>(ids_.size()));
+    const auto index = static_cast<int32_t>(ids_.size());
+    if (WantsLogits(token)) output_rows_.push_back(index);
+    if (token.wanted == Wanted::kHidden) hidden_rows_.push_back(index);
     ids_.push_back(token.id);
     positions_.push_back(token.position);
   }
@@ -156,32 +166,32 @@ absl::Status DecoderStage::Run(const Step& step, std::span<const float> hidden,
   POTLUCK_RETURN_IF_ERROR(graph_->Run({.ids = ids_,
                                        .positions = positions_,
                                        .output_rows = output_rows_,
+                                       .hidden_rows = hidden_rows_,
                                        .layers = layers_,
                                        .cancelled = &cancelled}));
   kv_->Commit(step);
   return absl::OkStatus();
 }
 
-absl::Status DecoderStage::CheckRow(int64_t row) const {
-  if (graph_->graph().logits == kNoId) {
-    return absl::FailedPreconditionError("this stage is not the last one: it has no logits");
-  }
-  if (row >= 0 && row < static_cast<int64_t>(output_rows_.size())) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("output ", row, " of a step that has ", output_rows_.size()));
+absl::Status DecoderStage::CheckIsLast() const {
+  if (graph_->graph().logits != kNoId) return absl::OkStatus();
+  return absl::FailedPreconditionError("this stage is not the last one: it has no head");
 }
 
 absl::Status DecoderStage::ReadLogits(int64_t row, std::span<float> logits) const {
-  POTLUCK_RETURN_IF_ERROR(CheckRow(row));
+  POTLUCK_RETURN_IF_ERROR(CheckIsLast());
+  if (row < 0 || row >= static_cast<int64_t>(output_rows_.size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("output ", row, " of a step that has ", output_rows_.size()));
+  }
   return backend_.Download(graph_->logits(static_cast<int64_t>(output_rows_.size())).Rows(row, 1),
                            std::as_writable_bytes(logits));
 }
 
-absl::Status DecoderStage::ReadFinalHidden(int64_t row, std::span<float> hidden) const {
-  POTLUCK_RETURN_IF_ERROR(CheckRow(row));
-  return backend_.Download(
-      graph_->final_hidden(static_cast<int64_t>(output_rows_.size())).Rows(row, 1),
-      std::as_writable_bytes(hidden));
+absl::Status DecoderStage::ReadFinalHidden(std::span<float> hidden) const {
+  POTLUCK_RETURN_IF_ERROR(CheckIsLast());
+  return backend_.Download(graph_->final_hidden(static_cast<int64_t>(hidden_rows_.size())),
+                           std::as_writable_bytes(hidden));
 }
 
 absl::Status DecoderStage::ReadHidden(std::span<float> hidden) const {

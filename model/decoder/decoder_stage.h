@@ -23,7 +23,7 @@ struct StageOptions {
   StageRange range;
   int64_t context_length = 0;  // the most positions of a sequence
   KvOptions kv;
-  // The most tokens of a step, and of these the most that something is wanted of: they bound the
+  // The most tokens of a step, and of these the most whose logits are wanted: they bound the
   // buffers.
   int64_t max_tokens = 512;
   int64_t max_outputs = 32;
@@ -59,19 +59,20 @@ class DecoderStage {
                                                             kernels::Backend& backend,
                                                             const StageOptions& options);
 
-  // Runs one step. In a first stage the tokens' ids are the input, otherwise `hidden` (T, D). The
-  // rows that something is wanted of are numbered in the order of the step's tokens: outputs(),
-  // logits. Errors leave the KV cache as it was: InvalidArgument, NotFound, ResourceExhausted (see
+  // Runs one step. In a first stage the tokens' ids are the input, otherwise `hidden` (T, D).
+  // Errors leave the KV cache as it was: InvalidArgument, NotFound, ResourceExhausted (see
   // KvCache::Place), FailedPrecondition for an adapter that is not loaded, Cancelled as soon as
   // `cancelled` says true.
   absl::Status Run(const Step& step, std::span<const float> hidden = {},
                    const std::function<bool()>& cancelled = nullptr);
 
-  // Of the last step, in a last stage: the tokens (indices) that something was wanted of, and their
-  // results. `row` counts in outputs().
+  // Of the last step, in a last stage: the tokens (indices) whose logits were wanted, and these.
+  // `row` counts in outputs().
   std::span<const int32_t> outputs() const { return output_rows_; }
-  absl::Status ReadLogits(int64_t row, std::span<float> logits) const;       // V
-  absl::Status ReadFinalHidden(int64_t row, std::span<float> hidden) const;  // D
+  absl::Status ReadLogits(int64_t row, std::span<float> logits) const;  // V
+  // Likewise of Wanted::kHidden: the tokens, and their rows after the last norm (P, D).
+  std::span<const int32_t> hidden_rows() const { return hidden_rows_; }
+  absl::Status ReadFinalHidden(std::span<float> hidden) const;
   // Of the last step, in a stage that is not the last: the residual stream (T, D).
   absl::Status ReadHidden(std::span<float> hidden) const;
 
@@ -86,7 +87,7 @@ class DecoderStage {
   DecoderStage(const ModelConfig& config, kernels::Backend& backend, const StageOptions& options)
       : config_(config), backend_(backend), options_(options) {}
 
-  absl::Status CheckRow(int64_t row) const;
+  absl::Status CheckIsLast() const;
   absl::Status CheckStep(const Step& step, std::span<const float> hidden) const;
 
   const ModelConfig config_;
@@ -95,7 +96,7 @@ class DecoderStage {
   std::unique_ptr<BoundGraph> graph_;
   std::unique_ptr<KvCache> kv_;
   // Of the step that runs; kept, so that a step does not allocate.
-  std::vector<int32_t> ids_, positions_, output_rows_;
+  std::vector<int32_t> ids_, positions_, output_rows_, hidden_rows_;
   std::vector<LayerKv> layers_;
 };
 

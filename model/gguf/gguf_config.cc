@@ -240,6 +240,12 @@ float DefaultAttentionScale(const ModelConfig& config) {
   return 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(dim, 1)));
 }
 
+// llama.cpp's numbers: none, mean, cls, last, rank.
+Pooling PoolingOf(int64_t number) {
+  constexpr Pooling kKinds[] = {Pooling::kMean, Pooling::kMean, Pooling::kFirst, Pooling::kLast};
+  return number >= 0 && number < std::ssize(kKinds) ? kKinds[number] : Pooling::kOther;
+}
+
 absl::Status ReadChoices(const Reader& reader, ModelConfig& config) {
   const ArchitectureTraits& traits = reader.traits();
   config.post_norms = traits.post_norms;
@@ -262,6 +268,8 @@ absl::Status ReadChoices(const Reader& reader, ModelConfig& config) {
   config.attention_output_bias = reader.HasTensor("blk.0.attn_output.bias");
   config.ffn_bias = reader.HasTensor("blk.0.ffn_down.bias");
   config.tied_embeddings = traits.always_tied || !reader.HasTensor("output.weight");
+  POTLUCK_ASSIGN_OR_RETURN(const int64_t pooling, reader.Int("pooling_type", 0));
+  config.pooling = PoolingOf(pooling);
   return absl::OkStatus();
 }
 

@@ -153,6 +153,7 @@ struct BoundGraph::Runner {
   BoundGraph& bound;
   const GraphInputs& inputs;
   Symbols symbols;
+  NodeRows node_rows;
 
   TensorView View(ValueId value) const { return bound.ViewOf(value, symbols); }
   TensorView Heads(ValueId value, int64_t head_dim) const {
@@ -240,7 +241,9 @@ struct BoundGraph::Runner {
   }
   absl::Status operator()(const GatherRowsOp& op) const {
     return bound.backend_.GatherRows(
-        {.x = View(op.x), .rows = inputs.output_rows, .y = View(op.y)});
+        {.x = View(op.x),
+         .rows = node_rows == NodeRows::kOutputs ? inputs.output_rows : inputs.hidden_rows,
+         .y = View(op.y)});
   }
   absl::Status operator()(const ExpertRouteOp& op) const {
     return bound.backend_.ExpertRoute({.logits = View(op.logits),
@@ -256,19 +259,22 @@ struct BoundGraph::Runner {
 
 absl::Status BoundGraph::Run(const GraphInputs& inputs) {
   const Symbols symbols{static_cast<int64_t>(inputs.positions.size()),
-                        static_cast<int64_t>(inputs.output_rows.size())};
-  if (symbols.tokens > largest_.tokens || symbols.outputs > largest_.outputs) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a step of ", symbols.tokens, " tokens and ", symbols.outputs,
-        " outputs; the plan has room for ", largest_.tokens, " and ", largest_.outputs));
+                        static_cast<int64_t>(inputs.output_rows.size()),
+                        static_cast<int64_t>(inputs.hidden_rows.size())};
+  if (symbols.tokens > largest_.tokens || symbols.outputs > largest_.outputs ||
+      symbols.hidden_rows > largest_.hidden_rows) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a step of ", symbols.tokens, " tokens, ", symbols.outputs, " outputs and ",
+                     symbols.hidden_rows, " hidden rows; the plan has room for ", largest_.tokens,
+                     ", ", largest_.outputs, " and ", largest_.hidden_rows));
   }
-  const Runner run{*this, inputs, symbols};
   for (const Node& node : graph_.nodes) {
-    if (symbols.outputs == 0 && node.only_for_outputs) break;
+    if (node.IsLeftOut(symbols)) continue;
     if (inputs.cancelled != nullptr && *inputs.cancelled && (*inputs.cancelled)()) {
       POTLUCK_RETURN_IF_ERROR(backend_.Fence());
       return absl::CancelledError("stopped");
     }
+    const Runner run{*this, inputs, symbols, node.rows};
     if (absl::Status status = std::visit(run, node.op); !status.ok())
       return Annotate(status, node.name);
   }

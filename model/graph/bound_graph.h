@@ -24,11 +24,13 @@ struct LayerKv {
   int32_t window = 0;
 };
 
-// What one step brings. Sizes: T, but for `output_rows` (O) and `layers` (the graph's).
+// What one step brings. Sizes: T, but for `output_rows` (O), `hidden_rows` (P) and `layers` (the
+// graph's).
 struct GraphInputs {
   std::span<const int32_t> ids;  // for a graph that embeds; else `input()` holds the hidden rows
   std::span<const int32_t> positions;
   std::span<const int32_t> output_rows;  // rows of T whose logits are wanted
+  std::span<const int32_t> hidden_rows;  // rows of T that are wanted after the last norm
   std::span<const LayerKv> layers;
   // Asked before each node; true ends the run with Cancelled. Null: nobody is asked.
   const std::function<bool()>* cancelled = nullptr;
@@ -47,7 +49,7 @@ int64_t StoredBytes(const WeightTensor& tensor);
 class BoundGraph {
  public:
   struct Options {
-    Symbols largest;  // the most tokens and outputs that a step may have
+    Symbols largest;  // the most that a step may have
     kernels::Precision precision = kernels::Precision::kInt8;
     // Called after each weight with the fraction of bytes loaded so far.
     std::function<void(double)> on_progress;
@@ -67,13 +69,13 @@ class BoundGraph {
   absl::Status Run(const GraphInputs& inputs);
 
   // Valid between runs: the hidden rows to fill before a Run, and what the last Run made.
-  kernels::TensorView input(int64_t tokens) const { return ViewOf(graph_.input, {tokens, 0}); }
-  kernels::TensorView hidden(int64_t tokens) const { return ViewOf(graph_.hidden, {tokens, 0}); }
-  kernels::TensorView final_hidden(int64_t outputs) const {
-    return ViewOf(graph_.final_hidden, {outputs, outputs});
+  kernels::TensorView input(int64_t tokens) const { return ViewOf(graph_.input, {tokens, 0, 0}); }
+  kernels::TensorView hidden(int64_t tokens) const { return ViewOf(graph_.hidden, {tokens, 0, 0}); }
+  kernels::TensorView final_hidden(int64_t rows) const {
+    return ViewOf(graph_.final_hidden, {rows, 0, rows});
   }
   kernels::TensorView logits(int64_t outputs) const {
-    return ViewOf(graph_.logits, {outputs, outputs});
+    return ViewOf(graph_.logits, {outputs, outputs, 0});
   }
 
   const Graph& graph() const { return graph_; }

@@ -108,7 +108,7 @@ struct SoftCapOp {
   ValueId x;
   float cap;
 };
-struct GatherRowsOp {  // the rows that something is wanted of
+struct GatherRowsOp {  // the O rows whose logits are wanted, or the P rows that are
   ValueId x, y;
 };
 struct ExpertRouteOp {
@@ -124,12 +124,18 @@ using Op = std::variant<EmbedOp, RmsNormOp, MatMulOp, ExpertMatMulOp, RopeOp, At
                         GatedActivationOp, AddOp, ScaleOp, SoftCapOp, GatherRowsOp, ExpertRouteOp,
                         ExpertCombineOp>;
 
+// The rows that a node works on; it is left out where a step has none of them.
+enum class NodeRows : uint8_t { kTokens, kOutputs, kHiddenRows };
+
 struct Node {
   std::string name;  // "blk.3.attn_qkv": what a trace shows
   Op op;
-  // Works on the O wanted rows alone: these nodes end the graph, and a step that wants none leaves
-  // them out.
-  bool only_for_outputs = false;
+  NodeRows rows = NodeRows::kTokens;
+
+  bool IsLeftOut(const Symbols& symbols) const {
+    return (rows == NodeRows::kOutputs && symbols.outputs == 0) ||
+           (rows == NodeRows::kHiddenRows && symbols.hidden_rows == 0);
+  }
 };
 
 struct Graph {
@@ -140,8 +146,8 @@ struct Graph {
   std::vector<RopeTable> rope_tables;
   ValueId input = kNoId;   // hidden rows from the stage before; kNoId where the graph embeds tokens
   ValueId hidden = kNoId;  // (T, D), the residual stream after the last layer of this graph
-  // The wanted rows after the last norm (O, D), and their logits (O, V); kNoId where the graph has
-  // no head.
+  // After the last norm: rows that are wanted themselves (P, D), and the logits (O, V) of others.
+  // kNoId where the graph has no head.
   ValueId final_hidden = kNoId;
   ValueId logits = kNoId;
 };

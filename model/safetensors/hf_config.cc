@@ -310,6 +310,23 @@ absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config_json) {
   return config;
 }
 
+Pooling PoolingFromHf(const Json& pooling) {
+  constexpr std::pair<const char*, Pooling> kModes[] = {
+      {"pooling_mode_mean_tokens", Pooling::kMean},
+      {"pooling_mode_cls_token", Pooling::kFirst},
+      {"pooling_mode_lasttoken", Pooling::kLast},
+      {"pooling_mode_max_tokens", Pooling::kOther},
+      {"pooling_mode_mean_sqrt_len_tokens", Pooling::kOther},
+      {"pooling_mode_weightedmean_tokens", Pooling::kOther},
+  };
+  std::optional<Pooling> found;
+  for (const auto& [mode, kind] : kModes) {
+    if (!BoolValue(FindKey(pooling, mode)).value_or(false)) continue;
+    found = found.has_value() ? Pooling::kOther : kind;  // several are put side by side
+  }
+  return found.value_or(Pooling::kMean);
+}
+
 SamplingDefaults SamplingDefaultsFromHf(const Json& generation, const Json& config) {
   SamplingDefaults defaults;
   defaults.temperature = Within(FindKey(generation, "temperature"), 0, 100);

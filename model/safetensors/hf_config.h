@@ -15,6 +15,9 @@ namespace potluck::model {
 // absurd. `name` is left empty.
 absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config);
 
+// `pooling` is the object of 1_Pooling/config.json, as sentence-transformers writes it.
+Pooling PoolingFromHf(const Json& pooling);
+
 // `generation` is generation_config.json's object, `config` config.json's; either may be null (a
 // missing file). Values out of their range are left out; do_sample false is temperature 0.
 SamplingDefaults SamplingDefaultsFromHf(const Json& generation, const Json& config);

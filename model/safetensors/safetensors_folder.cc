@@ -76,12 +76,23 @@ absl::StatusOr<Json> SafetensorsFolder::ReadJsonDocument(std::string_view name) 
   return ParseJsonObject(text, File(name));
 }
 
+absl::StatusOr<Pooling> SafetensorsFolder::ReadPooling() const {
+  constexpr char kName[] = "1_Pooling/config.json";
+  if (documents_ || !HasFile(kName)) return Pooling::kMean;
+  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadFile(File(kName), MaxDocumentBytes(kName)));
+  POTLUCK_ASSIGN_OR_RETURN(const Json json, ParseJsonObject(text, File(kName)));
+  return PoolingFromHf(json);
+}
+
 absl::Status SafetensorsFolder::ReadConfigs() {
   if (HasDocument("config.json")) {
     POTLUCK_ASSIGN_OR_RETURN(config_json_, ReadJsonDocument("config.json"));
     config_ = ConfigFromHf(config_json_);
     if (!config_.ok()) config_ = Annotate(config_.status(), File("config.json"));
-    if (config_.ok()) config_->name = std::filesystem::path(path_).filename().string();
+    if (config_.ok()) {
+      config_->name = std::filesystem::path(path_).filename().string();
+      POTLUCK_ASSIGN_OR_RETURN(config_->pooling, ReadPooling());
+    }
   } else {
     config_ = absl::NotFoundError(absl::StrCat(
         path_, " has no config.json, which says what model it is; fetch the folder again"));

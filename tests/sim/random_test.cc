@@ -75,7 +75,7 @@ class Scenario {
     const std::vector<std::string> names = world_.names();
     const std::string& name = names[Below(names.size())];
     const std::string& other = names[Below(names.size())];
-    switch (Below(12)) {
+    switch (Below(13)) {
       case 0:
         world_.Kill(name, Chance(2));
         break;
@@ -109,6 +109,12 @@ class Scenario {
         if (!world_.requests.empty())
           world_.Cancel(*world_.requests[Below(world_.requests.size())]);
         break;
+      case 10: {
+        const auto length = 1 + static_cast<int64_t>(Below(150));
+        const auto rows_from = static_cast<int32_t>(Below(static_cast<uint64_t>(length)));
+        world_.Submit(length, -1, random_(), rows_from);
+        break;
+      }
       default:
         world_.Submit(1 + static_cast<int64_t>(Below(150)), static_cast<int64_t>(Below(80)),
                       random_());
@@ -141,6 +147,7 @@ class Scenario {
       const std::vector<model::TokenId> expected = world_.Expected(*request);
       if (request->finished) {
         EXPECT_EQ(request->tokens, expected);
+        EXPECT_EQ(request->rows, world_.ExpectedRows(*request));
       } else {
         ASSERT_LE(request->tokens.size(), expected.size());
         EXPECT_TRUE(std::equal(request->tokens.begin(), request->tokens.end(), expected.begin()));

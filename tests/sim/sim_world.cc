@@ -10,19 +10,14 @@
 namespace potluck::sim {
 namespace {
 
-// Hashes travel as hidden rows: four exact 16-bit numbers each.
-constexpr size_t kRow = 4;
-
-std::vector<float> RowsOf(const std::vector<uint64_t>& hashes) {
-  std::vector<float> rows;
-  for (const uint64_t hash : hashes) {
-    for (size_t i = 0; i < kRow; ++i)
-      rows.push_back(static_cast<float>((hash >> (16 * i)) & 0xffff));
-  }
-  return rows;
+// Hashes travel as hidden rows.
+void AddRow(uint64_t hash, std::vector<float>& rows) {
+  const std::vector<float> row = coordinator::RowOf(hash);
+  rows.insert(rows.end(), row.begin(), row.end());
 }
 
 std::vector<uint64_t> HashesOf(const wire::StageFrame& frame) {
+  constexpr size_t kRow = coordinator::kFakeDim;
   std::vector<uint64_t> hashes(frame.step.tokens.size(), 0);
   for (size_t i = 0; i < hashes.size() * kRow && i < frame.hidden.size(); ++i)
     hashes[i / kRow] |= static_cast<uint64_t>(frame.hidden[i]) << (16 * (i % kRow));
@@ -109,11 +104,14 @@ class SimRunner final : public worker::StageRunner {
     if (!part.ahead && part.computes && !frame.replaying.empty())
       world_.tokens_replayed += std::ssize(frame.step.tokens);
     if (!last) {
-      if (part.passes_on) output.hidden = RowsOf(hashes);
+      if (part.passes_on) {
+        for (const uint64_t hash : hashes) AddRow(hash, output.hidden);
+      }
       return output;
     }
     for (size_t i = 0; i < hashes.size(); ++i) {
       const model::StepToken& token = frame.step.tokens[i];
+      if (token.wanted == model::Wanted::kHidden) AddRow(hashes[i], output.hidden);
       if (token.wanted != model::Wanted::kSample) continue;
       const uint64_t seed = stage_.start_of(token.sequence).sampling.seed;
       output.tokens.push_back({.sequence = token.sequence,
@@ -333,6 +331,7 @@ void SimWorld::Load(bool spread, const partition::LayerWishes& layers) {
   model.windowed = model_.window > 0;
   model.scheduled.context_length = model_.context_length;
   model.scheduled.vocab_size = coordinator::kFakeVocab;
+  model.scheduled.model_dim = coordinator::kFakeDim;
   model.scheduled.window = model_.window;
   const auto id = coordinator->Load(std::move(model), std::move(wish));
   if (!id.ok()) {
@@ -342,7 +341,8 @@ void SimWorld::Load(bool spread, const partition::LayerWishes& layers) {
   instance_id = *id;
 }
 
-SimRequest& SimWorld::Submit(int64_t prompt_length, int64_t max_tokens, uint64_t seed) {
+SimRequest& SimWorld::Submit(int64_t prompt_length, int64_t max_tokens, uint64_t seed,
+                             std::optional<int32_t> rows_from) {
   requests.push_back(std::make_unique<SimRequest>());
   SimRequest& request = *requests.back();
   std::mt19937_64 random(seed);
@@ -354,6 +354,7 @@ SimRequest& SimWorld::Submit(int64_t prompt_length, int64_t max_tokens, uint64_t
   request.request.sampling.seed = seed;
   request.request.max_tokens = max_tokens;
   request.request.end_tokens = {7};
+  request.request.rows_from = rows_from;
   auto id = coordinator->Submit(instance_id, request.request, request);
   if (id.ok()) {
     request.id = *id;
@@ -370,7 +371,13 @@ void SimWorld::Cancel(SimRequest& request) {
 }
 
 std::vector<model::TokenId> SimWorld::Expected(const SimRequest& request) const {
+  if (request.request.rows_from.has_value()) return {};
   return coordinator::ReferenceAnswer(request.request, model_.context_length);
+}
+
+std::vector<float> SimWorld::ExpectedRows(const SimRequest& request) {
+  if (!request.request.rows_from.has_value()) return {};
+  return coordinator::ReferenceRows(request.request);
 }
 
 bool SimWorld::ready() const { return !coordinator->instances().empty() && instance().ready(); }

@@ -58,9 +58,11 @@ struct StageWorld {
 // A request and all that its reader has heard.
 class SimRequest final : public coordinator::RequestEvents {
  public:
-  void OnProgress(const coordinator::SchedulerEvent&) override {}
   void OnToken(model::TokenId token, const std::vector<model::TokenLogprob>&) override {
     tokens.push_back(token);
+  }
+  void OnRows(const std::vector<float>& more) override {
+    rows.insert(rows.end(), more.begin(), more.end());
   }
   void OnFinished(const coordinator::SchedulerEvent&) override { finished = true; }
   void OnFailed(const absl::Status& why) override { failed = why; }
@@ -69,6 +71,7 @@ class SimRequest final : public coordinator::RequestEvents {
   coordinator::SequenceRequest request;
   std::optional<coordinator::Coordinator::RequestId> id;
   std::vector<model::TokenId> tokens;
+  std::vector<float> rows;
   bool finished = false, cancelled = false;
   absl::Status failed;
 };
@@ -109,10 +112,13 @@ class SimWorld {
 
   // Loads the model. The split may be wished for.
   void Load(bool spread = true, const partition::LayerWishes& layers = {});
-  SimRequest& Submit(int64_t prompt_length, int64_t max_tokens, uint64_t seed);
+  // `rows_from`: for its rows from there on instead of an answer.
+  SimRequest& Submit(int64_t prompt_length, int64_t max_tokens, uint64_t seed,
+                     std::optional<int32_t> rows_from = std::nullopt);
   void Cancel(SimRequest& request);
   // What the request's text must be.
   std::vector<model::TokenId> Expected(const SimRequest& request) const;
+  static std::vector<float> ExpectedRows(const SimRequest& request);
 
   void Run(absl::Duration period) { time.RunFor(period); }
   bool RunUntil(const std::function<bool()>& done, absl::Duration limit = absl::Minutes(5)) {

@@ -383,12 +383,13 @@ struct Bulk {
 };
 
 Bulk TakeBulk(Message& message) {
-  if (auto* frame = std::get_if<StageFrame>(&message)) {
-    const auto owner = std::make_shared<const std::vector<float>>(std::move(frame->hidden));
-    return {{reinterpret_cast<const char*>(owner->data()), owner->size() * sizeof(float)}, owner};
-  }
   return std::visit(
       [](auto& in) -> Bulk {
+        if constexpr (requires { in.hidden; }) {
+          const auto owner = std::make_shared<const std::vector<float>>(std::move(in.hidden));
+          const auto* data = reinterpret_cast<const char*>(owner->data());
+          return {{data, owner->size() * sizeof(float)}, owner};
+        }
         if constexpr (requires { in.bytes; }) {
           const auto owner = std::make_shared<const std::string>(std::move(in.bytes));
           return {*owner, owner};

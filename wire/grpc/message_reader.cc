@@ -22,6 +22,14 @@ absl::Status BulkError(size_t bytes) {
       absl::StrCat("the peer has sent a message with ", bytes, " bytes that do not belong to it"));
 }
 
+bool HasHiddenRows(const Message& message) {
+  return std::visit(
+      [](const auto& in) {
+        return requires { in.hidden; };
+      },
+      message);
+}
+
 // Whether a message may come with so many bytes beside it.
 absl::Status CheckBulk(const Message& message, const v1::Frame& frame, size_t bytes) {
   bool good = bytes == 0;
@@ -31,6 +39,8 @@ absl::Status CheckBulk(const Message& message, const v1::Frame& frame, size_t by
     const auto hidden_bytes = static_cast<size_t>(step.tokens_size()) *
                               static_cast<size_t>(step.hidden_width()) * sizeof(float);
     good = bytes == hidden_bytes && bytes <= kMaxBulkBytes;
+  } else if (std::holds_alternative<StepResult>(message)) {
+    good = bytes % sizeof(float) == 0 && bytes <= kMaxBulkBytes;
   } else if (std::holds_alternative<Ping>(message)) {
     good = bytes <= kMaxPingBytes;
   } else if (std::holds_alternative<ManifestReply>(message)) {
@@ -84,7 +94,7 @@ absl::Status MessageReader::Begin(const v1::Frame& frame) {
   missing_bytes_ = total_bytes;
   hidden_.clear();
   bytes_.clear();
-  if (message_ && std::holds_alternative<StageFrame>(*message_)) {
+  if (message_ && HasHiddenRows(*message_)) {
     hidden_.reserve(std::min(total_bytes, kMaxReservedBytes) / sizeof(float));
   }
   return absl::OkStatus();
@@ -92,7 +102,7 @@ absl::Status MessageReader::Begin(const v1::Frame& frame) {
 
 void MessageReader::AppendBulk(std::string part) {
   const size_t end = received_bytes_ + part.size();
-  if (message_ && std::holds_alternative<StageFrame>(*message_)) {
+  if (message_ && HasHiddenRows(*message_)) {
     hidden_.resize((end + sizeof(float) - 1) / sizeof(float));
     if (!part.empty()) {
       std::memcpy(reinterpret_cast<char*>(hidden_.data()) + received_bytes_, part.data(),
@@ -121,15 +131,12 @@ absl::StatusOr<std::optional<Message>> MessageReader::Take(v1::Frame frame) {
   if (missing_bytes_ > 0 || !message_) return std::optional<Message>();
 
   greeted_ = greeted_ || IsHello(*message_);
-  if (auto* step = std::get_if<StageFrame>(&*message_)) {
-    step->hidden = std::move(hidden_);
-  } else {
-    std::visit(
-        [this](auto& out) {
-          if constexpr (requires { out.bytes; }) out.bytes = std::move(bytes_);
-        },
-        *message_);
-  }
+  std::visit(
+      [this](auto& out) {
+        if constexpr (requires { out.hidden; }) out.hidden = std::move(hidden_);
+        if constexpr (requires { out.bytes; }) out.bytes = std::move(bytes_);
+      },
+      *message_);
   return std::exchange(message_, std::nullopt);
 }
 

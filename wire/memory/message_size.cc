@@ -64,7 +64,8 @@ struct BodyBytes {
   }
   int64_t operator()(const StepResult& result) const {
     auto bytes =
-        static_cast<int64_t>(result.status.message().size() + result.timings.size() * 2 * 8);
+        static_cast<int64_t>(result.status.message().size() + result.timings.size() * 2 * 8 +
+                             result.hidden.size() * sizeof(float));
     for (const TokenResult& token : result.tokens)
       bytes += kTokenBytes + kNumberBytes * static_cast<int64_t>(token.logprobs.size());
     return bytes;

@@ -47,15 +47,15 @@ absl::Status FrameRunner::Compute(const wire::StageFrame& frame, const StagePart
   absl::Status status;
   if (is_last_) {
     status = SampleAll(step, output.tokens);
+    output.hidden.resize(stage_.hidden_rows().size() * stage_.config().model_dim);
+    if (status.ok() && !output.hidden.empty()) status = stage_.ReadFinalHidden(output.hidden);
   } else {
     output.hidden.resize(step.tokens.size() * stage_.config().model_dim);
     status = stage_.ReadHidden(output.hidden);
     if (status.ok()) kept_.Keep(step, output.hidden);
-  }
-  if (status.ok()) {
     if (!part.passes_on) output.hidden.clear();
-    return status;
   }
+  if (status.ok()) return status;
   // A step without a result has not been.
   for (const auto& [sequence, length] : before) CutTo(sequence, length).IgnoreError();
   return status;
@@ -148,10 +148,9 @@ absl::Status FrameRunner::CheckStart(const wire::SequenceStart& start) const {
 
 absl::Status FrameRunner::CheckWanted(const Step& step) const {
   for (const StepToken& token : step.tokens) {
-    if (token.wanted == Wanted::kNothing) continue;
-    if (token.wanted != Wanted::kSample)
-      return absl::UnimplementedError("a step asks for logits or hidden rows: none are sent");
-    if (is_last_ && !answers_.contains(token.sequence))
+    if (token.wanted == Wanted::kLogits)
+      return absl::UnimplementedError("a step asks for logits: none are sent");
+    if (token.wanted == Wanted::kSample && is_last_ && !answers_.contains(token.sequence))
       return absl::NotFoundError(absl::StrCat("no sequence ", token.sequence));
   }
   return absl::OkStatus();

@@ -1,5 +1,5 @@
 // What a frame does to a stage: its commands to the KV cache, its step to the device, and, on the
-// last stage, a token for each place that one is wanted of.
+// last stage, a token or a row for each place that one is wanted of.
 #pragma once
 
 #include <memory>
@@ -32,8 +32,7 @@ class FrameRunner {
         grammars_(std::move(vocabulary)),
         kept_(stage.config().model_dim, is_last ? 0 : replay_bytes) {}
 
-  // As StageRunner's, without the time. Wanted::kLogits and kHidden are Unimplemented: no message
-  // carries them.
+  // As StageRunner's, without the time. Wanted::kLogits is Unimplemented: no message carries them.
   absl::StatusOr<StageOutput> Run(const wire::StageFrame& frame, const StagePart& part);
   std::vector<wire::SequenceLength> Held() const;
   absl::StatusOr<std::vector<wire::SequenceLength>> Commit(

@@ -148,6 +148,7 @@ void HostedStage::Finish(wire::StageFrame onward, absl::Duration arrival,
                       .number = number,
                       .status = {},
                       .tokens = std::move(output->tokens),
+                      .hidden = std::move(output->hidden),
                       .timings = std::move(onward.timings)});
   } else {
     onward.hidden = std::move(output->hidden);
@@ -172,6 +173,7 @@ void HostedStage::Fail(int64_t number, const absl::Status& why) {
                     .status = Annotate(why, absl::StrCat("stage ", plan_.stage + 1, "/",
                                                          plan_.num_stages, " on ", who_)),
                     .tokens = {},
+                    .hidden = {},
                     .timings = {}});
 }
 

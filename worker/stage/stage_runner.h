@@ -23,7 +23,7 @@ struct StagePart {
 };
 
 struct StageOutput {
-  std::vector<float> hidden;              // (T, D), where it passes on
+  std::vector<float> hidden;              // (T, D), where it passes on; from the last stage (P, D)
   std::vector<wire::TokenResult> tokens;  // from the last stage
   double computing_seconds = 0;
   bool left_out = false;  // the step: nobody after this stage is to see it

@@ -1,6 +1,5 @@
 #include "coordinator/api/http/completion_request.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -78,27 +77,6 @@ absl::Status ReadLogprobs(const Json& body, CompletionKind kind, int& top) {
   return ReadInt(body, "top_logprobs", 0, kMostLogprobs, top);
 }
 
-// A text, token ids, or an array of either.
-absl::Status ReadPrompts(const Json& body, std::vector<Prompt>& prompts) {
-  const Json* json = FindKey(body, "prompt");
-  const absl::Status bad =
-      BadField("prompt", absl::StrCat("a string, an array of token ids, or an array of at most ",
-                                      kMostPrompts, " of them"));
-  if (json == nullptr) return bad;
-  const auto add = [&prompts](const Json& one) {
-    if (auto text = model::StringValue(&one)) {
-      prompts.emplace_back(*std::move(text));
-      return true;
-    }
-    auto ids = TokenIds(one);
-    if (ids.has_value()) prompts.emplace_back(*std::move(ids));
-    return ids.has_value();
-  };
-  if (add(*json)) return absl::OkStatus();
-  if (!json->is_array() || json->size() > kMostPrompts) return bad;
-  return std::ranges::all_of(*json, add) ? absl::OkStatus() : bad;
-}
-
 absl::Status ReadLimit(const Json& body, int64_t& max_tokens) {
   for (const char* field : {"max_tokens", "max_completion_tokens", "n_predict"}) {  // the last wins
     POTLUCK_RETURN_IF_ERROR(
@@ -157,7 +135,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view text,
     POTLUCK_RETURN_IF_ERROR(ReadReasoningFormat(body, answer.split_reasoning));
     answer.prompts.emplace_back(std::move(conversation));
   } else {
-    POTLUCK_RETURN_IF_ERROR(ReadPrompts(body, answer.prompts));
+    POTLUCK_RETURN_IF_ERROR(ReadPrompts(body, "prompt", kMostPrompts, answer.prompts));
     answer.split_reasoning = false;
   }
   POTLUCK_RETURN_IF_ERROR(RefuseUnsupported(body));

@@ -1,10 +1,12 @@
 #include "coordinator/api/http/conversation_fields.h"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "coordinator/api/request_fields.h"
@@ -118,6 +120,27 @@ std::optional<std::vector<model::TokenId>> TokenIds(const Json& json) {
     ids.push_back(static_cast<model::TokenId>(*id));
   }
   return ids;
+}
+
+absl::Status ReadPrompts(const Json& body, const char* field, size_t most,
+                         std::vector<Prompt>& prompts) {
+  const Json* json = FindKey(body, field);
+  const absl::Status bad = BadField(
+      field,
+      absl::StrCat("a string, an array of token ids, or an array of at most ", most, " of them"));
+  if (json == nullptr) return bad;
+  const auto add = [&prompts](const Json& one) {
+    if (auto text = model::StringValue(&one)) {
+      prompts.emplace_back(*std::move(text));
+      return true;
+    }
+    auto ids = TokenIds(one);
+    if (ids.has_value()) prompts.emplace_back(*std::move(ids));
+    return ids.has_value();
+  };
+  if (add(*json)) return absl::OkStatus();
+  if (!json->is_array() || json->size() > most) return bad;
+  return std::ranges::all_of(*json, add) ? absl::OkStatus() : bad;
 }
 
 }  // namespace potluck::coordinator

@@ -1,4 +1,4 @@
-// Fields that several endpoints take alike: a conversation, token ids.
+// Fields that several endpoints take alike: a conversation, token ids, prompts.
 #pragma once
 
 #include <optional>
@@ -16,5 +16,9 @@ absl::Status ReadConversation(const model::Json& body, Conversation& conversatio
 
 // Nothing where it is no array of ids.
 std::optional<std::vector<model::TokenId>> TokenIds(const model::Json& json);
+
+// A text or an array of token ids, or an array of at most `most` of either.
+absl::Status ReadPrompts(const model::Json& body, const char* field, size_t most,
+                         std::vector<Prompt>& prompts);
 
 }  // namespace potluck::coordinator

@@ -11,6 +11,8 @@
 #include "coordinator/api/cluster_json.h"
 #include "coordinator/api/cluster_metrics.h"
 #include "coordinator/api/http/completion_answer.h"
+#include "coordinator/api/http/embedding_answer.h"
+#include "coordinator/api/http/embedding_request.h"
 #include "coordinator/api/http/plan_answers.h"
 #include "coordinator/api/http/replies.h"
 #include "coordinator/web/web_files.h"
@@ -58,6 +60,7 @@ const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
       {"GET /v1/models", &HttpApi::Models},
       {"POST /v1/completions", &HttpApi::TextCompletion},
       {"POST /v1/chat/completions", &HttpApi::ChatCompletion},
+      {"POST /v1/embeddings", &HttpApi::Embed},
       {"POST /tokenize", &HttpApi::Tokenize},
       {"POST /detokenize", &HttpApi::Detokenize},
       {"POST /apply-template", &HttpApi::ApplyTemplate},
@@ -105,10 +108,11 @@ void HttpApi::Handle(Exchange exchange) {
     exchange->Respond(405, kJsonType, Dump(error));
     return;
   }
-  RespondError(*exchange, absl::NotFoundError(absl::StrCat(
-                              "there is nothing at ", Printable(request.path),
-                              "; what there is: /v1/completions, /v1/chat/completions, /v1/models, "
-                              "/tokenize, /detokenize, /apply-template, /health, /cluster")));
+  RespondError(*exchange,
+               absl::NotFoundError(absl::StrCat(
+                   "there is nothing at ", Printable(request.path),
+                   "; what there is: /v1/completions, /v1/chat/completions, /v1/embeddings, "
+                   "/v1/models, /tokenize, /detokenize, /apply-template, /health, /cluster")));
 }
 
 void HttpApi::Health(Exchange exchange) {
@@ -222,6 +226,30 @@ void HttpApi::Complete(Exchange exchange, CompletionKind kind) {
             asked, coordinator_.options().version.build, exchange, executor_);
         inference_.Start(asked.kind == CompletionKind::kChat ? "chatcmpl-" : "cmpl-",
                          std::move(asked.answer), std::move(reader));
+      });
+}
+
+void HttpApi::Embed(Exchange exchange) {
+  Read(
+      exchange, [exchange] { return ParseEmbeddingRequest(exchange->request().body); },
+      [this, exchange](EmbeddingQuestion question) {
+        const auto served = models_.Named(question.request.model);
+        if (!served.ok()) return RespondError(*exchange, served.status());
+        const int64_t numbers = served->model->shape.model_dim;
+        if (question.dimensions.value_or(numbers) != numbers)
+          return RespondError(*exchange, absl::InvalidArgumentError(absl::StrCat(
+                                             "dimensions: this model's embeddings have ", numbers,
+                                             " numbers, and cannot be cut")));
+        const auto respond = [this, exchange, base64 = question.base64](Embeddings embeddings) {
+          Read(
+              exchange,
+              [embeddings = std::move(embeddings), base64]() -> absl::StatusOr<std::string> {
+                return EmbeddingsJson(embeddings, base64);
+              },
+              [exchange](std::string json) { exchange->Respond(200, kJsonType, std::move(json)); });
+        };
+        inference_.Embed(std::move(question.request),
+                         std::make_shared<EmbeddingAnswer>(exchange, respond));
       });
 }
 

@@ -9,6 +9,7 @@
 //   GET, POST /cluster/plan                         plan_answers.h
 //   GET  /v1/models
 //   POST /v1/completions, /v1/chat/completions      completion_request.h
+//   POST /v1/embeddings                             embedding_request.h
 //   POST /tokenize, /detokenize, /apply-template    text_answers.h
 //   POST /cluster/load                              load_request.h
 //   POST /cluster/unload                            {"model"}: a name, a path or an instance's id
@@ -79,6 +80,7 @@ class HttpApi {
   void Models(Exchange exchange);
   void TextCompletion(Exchange exchange);
   void ChatCompletion(Exchange exchange);
+  void Embed(Exchange exchange);
   void Tokenize(Exchange exchange);
   void Detokenize(Exchange exchange);
   void ApplyTemplate(Exchange exchange);

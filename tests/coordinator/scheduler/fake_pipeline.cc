@@ -41,6 +41,25 @@ std::vector<model::TokenId> ReferenceAnswer(const SequenceRequest& request,
   return answer;
 }
 
+std::vector<float> RowOf(uint64_t hash) {
+  std::vector<float> row;
+  for (int64_t i = 0; i < kFakeDim; ++i)
+    row.push_back(static_cast<float>((hash >> (16 * i)) & 0xffff));
+  return row;
+}
+
+std::vector<float> ReferenceRows(const SequenceRequest& request) {
+  uint64_t hash = 1;
+  std::vector<float> rows;
+  for (int64_t position = 0; position < std::ssize(request.prompt); ++position) {
+    hash = Extend(hash, request.prompt[position], model::TokenKind::kPrompt, position);
+    if (position < *request.rows_from) continue;
+    const std::vector<float> row = RowOf(hash);
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  return rows;
+}
+
 // --- One stage -----------------------------------------------------------------------------------
 
 int64_t FakeStage::num_blocks() const {
@@ -321,6 +340,10 @@ wire::StepResult FakePipeline::Answer(const Travelling& travelling) {
   wire::StepResult result{.epoch = shape_.epoch, .number = travelling.frame.step.number};
   const auto& tokens = travelling.frame.step.tokens;
   for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].wanted == model::Wanted::kHidden) {
+      const std::vector<float> row = RowOf(travelling.hashes[i]);
+      result.hidden.insert(result.hidden.end(), row.begin(), row.end());
+    }
     if (tokens[i].wanted != model::Wanted::kSample) continue;
     if (i + 1 < tokens.size() && tokens[i + 1].sequence == tokens[i].sequence)
       errors_.push_back("a sample in the midst of a chunk");
@@ -329,6 +352,7 @@ wire::StepResult FakePipeline::Answer(const Travelling& travelling) {
     if (poisoned_ != 0 && seed == poisoned_) {
       result.status = absl::InternalError("a logit is NaN");
       result.tokens.clear();
+      result.hidden.clear();
       return result;
     }
     result.tokens.push_back({.sequence = tokens[i].sequence,

@@ -18,11 +18,16 @@
 namespace potluck::coordinator {
 
 inline constexpr int64_t kFakeVocab = 1000;
+inline constexpr int64_t kFakeDim = 4;
 
 // The next token after all that the hash was made of.
 model::TokenId PickToken(uint64_t hash, uint64_t seed);
 // What the pipeline must answer, told from the request alone; without the end token.
 std::vector<model::TokenId> ReferenceAnswer(const SequenceRequest& request, int64_t context_length);
+// A token's row: the hash of it and all before, 16 bits a number.
+std::vector<float> RowOf(uint64_t hash);
+// All rows of a request that wants some.
+std::vector<float> ReferenceRows(const SequenceRequest& request);
 
 class FakeStage {
  public:

@@ -16,11 +16,13 @@ TEST(SchedulerEpochTest, NoTokenIsLostOrRepeatedWhereverTheChangeComes) {
         const auto system = Rig::Prompt(100, 1);
         std::vector<model::SequenceId> ids;
         for (int i = 0; i < 3; ++i) ids.push_back(rig.Submit(Rig::Prompt(90, 2 + i, system), 20));
+        const auto rows = rig.SubmitForRows(Rig::Prompt(150, 7, system), 0);
         for (int i = 0; i < moment; ++i) (i % 3 == 2 ? void(rig.Return()) : void(rig.Compose()));
         rig.ChangePlan(why, Rig::Shape(2), survivors);
         EXPECT_FALSE(rig.scheduler().ready()) << "before a token has come through";
         rig.RunAll();
         for (const model::SequenceId id : ids) rig.ExpectDone(id);
+        rig.ExpectRows(rows);
         rig.ExpectNothingHeldButKept();
         ASSERT_FALSE(HasFailure()) << "after " << moment;
       }

@@ -29,6 +29,7 @@ class Life {
         scheduler_({.instance = 1,
                     .context_length = kContext,
                     .vocab_size = kFakeVocab,
+                    .model_dim = kFakeDim,
                     .window = options.window,
                     .kinds_matter = true}),
         pipeline_(options.window) {
@@ -57,6 +58,7 @@ class Life {
   struct Record {
     SequenceRequest request;
     std::vector<model::TokenId> got;
+    std::vector<float> rows;
     bool paused = false, cancelled = false, stopped = false, finished = false;
     absl::Status failed;
     int deaths = 0;
@@ -83,11 +85,13 @@ class Life {
       request.prompt.push_back(Draw(kFakeVocab));
     }
     request.max_tokens = Chance(5) ? -1 : Draw(100);
+    if (Chance(4)) request.rows_from = Draw(std::ssize(request.prompt));
     request.sampling.seed = ++last_seed_;
     if (Chance(2)) request.end_tokens = {Draw(kFakeVocab), 7, 8, 9, 10, 11, 12};
     if (options_.poison && last_seed_ == 3) {
       pipeline_.Poison(3);
       request.max_tokens = 20;
+      request.rows_from.reset();
     }
     absl::StatusOr<model::SequenceId> id = scheduler_.Submit(request);
     ASSERT_TRUE(id.ok()) << id.status();
@@ -207,6 +211,8 @@ class Life {
           << "an event after the end";
       if (event.kind == SchedulerEvent::Kind::kToken) {
         record.got.push_back(event.token);
+      } else if (event.kind == SchedulerEvent::Kind::kRows) {
+        record.rows.insert(record.rows.end(), event.rows.begin(), event.rows.end());
       } else if (event.kind == SchedulerEvent::Kind::kFinished) {
         record.finished = true;
         record.reason = event.reason;
@@ -220,10 +226,17 @@ class Life {
   void CheckEnd() {
     CheckNoErrors();
     for (const auto& [id, record] : requests_) {
-      const std::vector<model::TokenId> wanted = ReferenceAnswer(record.request, kContext);
+      const bool of_rows = record.request.rows_from.has_value();
+      std::vector<float> wanted_rows;
+      std::vector<model::TokenId> wanted;
+      if (of_rows) {
+        wanted_rows = ReferenceRows(record.request);
+      } else {
+        wanted = ReferenceAnswer(record.request, kContext);
+      }
       if (record.cancelled || record.stopped || !record.failed.ok()) {
-        ASSERT_LE(record.got.size(), wanted.size());
-        EXPECT_TRUE(std::equal(record.got.begin(), record.got.end(), wanted.begin()));
+        ExpectBeginning(record.got, wanted);
+        ExpectBeginning(record.rows, wanted_rows);
         if (absl::IsAborted(record.failed)) {
           EXPECT_EQ(record.deaths, 2);
         } else if (absl::IsInternal(record.failed)) {
@@ -237,8 +250,10 @@ class Life {
       EXPECT_TRUE(record.finished) << "request " << id << " hangs with " << record.got.size()
                                    << " of " << wanted.size() << " tokens";
       EXPECT_EQ(record.got, wanted) << id;
-      const bool at_length = std::ssize(wanted) == record.request.max_tokens ||
-                             std::ssize(record.request.prompt) + std::ssize(wanted) == kContext;
+      EXPECT_EQ(record.rows, wanted_rows) << id;
+      const bool at_length =
+          !of_rows && (std::ssize(wanted) == record.request.max_tokens ||
+                       std::ssize(record.request.prompt) + std::ssize(wanted) == kContext);
       EXPECT_EQ(record.reason,
                 at_length ? model::FinishReason::kLength : model::FinishReason::kStop);
     }
@@ -254,6 +269,11 @@ class Life {
     if (scheduler_.num_kept() == 0) {
       EXPECT_EQ(used, 0);
     }
+  }
+  template <typename T>
+  static void ExpectBeginning(const std::vector<T>& got, const std::vector<T>& wanted) {
+    ASSERT_LE(got.size(), wanted.size());
+    EXPECT_TRUE(std::equal(got.begin(), got.end(), wanted.begin()));
   }
   void CheckNoErrors() { EXPECT_TRUE(pipeline_.errors().empty()) << pipeline_.errors().front(); }
 

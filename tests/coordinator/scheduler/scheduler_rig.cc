@@ -31,6 +31,15 @@ std::vector<model::TokenId> SchedulerRig::Prompt(int64_t length, int seed,
 model::SequenceId SchedulerRig::Submit(std::vector<model::TokenId> prompt, int64_t max_tokens) {
   SequenceRequest request{.prompt = std::move(prompt), .max_tokens = max_tokens, .end_tokens = {}};
   request.tell_progress = true;
+  return Submit(std::move(request));
+}
+
+model::SequenceId SchedulerRig::SubmitForRows(std::vector<model::TokenId> prompt,
+                                              int32_t rows_from) {
+  return Submit({.prompt = std::move(prompt), .end_tokens = {}, .rows_from = rows_from});
+}
+
+model::SequenceId SchedulerRig::Submit(SequenceRequest request) {
   request.sampling.seed = ++last_seed_;
   absl::StatusOr<model::SequenceId> id = scheduler_.Submit(request);
   if (!id.ok()) {
@@ -110,6 +119,9 @@ void SchedulerRig::TakeEvents() {
       case SchedulerEvent::Kind::kToken:
         outcome.tokens.push_back(event.token);
         break;
+      case SchedulerEvent::Kind::kRows:
+        outcome.rows.insert(outcome.rows.end(), event.rows.begin(), event.rows.end());
+        break;
       case SchedulerEvent::Kind::kFinished:
         outcome.finished = true;
         outcome.reason = event.reason;
@@ -124,6 +136,13 @@ void SchedulerRig::TakeEvents() {
 void SchedulerRig::ExpectDone(model::SequenceId id) {
   EXPECT_TRUE(outcome(id).finished) << "request " << id << " " << outcome(id).failed;
   EXPECT_EQ(outcome(id).tokens, Wanted(id)) << "request " << id;
+  EXPECT_TRUE(pipeline_.errors().empty()) << pipeline_.errors().front();
+}
+
+void SchedulerRig::ExpectRows(model::SequenceId id) {
+  EXPECT_TRUE(outcome(id).finished) << "request " << id << " " << outcome(id).failed;
+  EXPECT_EQ(outcome(id).rows, ReferenceRows(requests_.at(id))) << "request " << id;
+  EXPECT_EQ(outcome(id).tokens, std::vector<model::TokenId>());
   EXPECT_TRUE(pipeline_.errors().empty()) << pipeline_.errors().front();
 }
 

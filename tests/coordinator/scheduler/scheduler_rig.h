@@ -14,6 +14,7 @@ namespace potluck::coordinator {
 struct Outcome {
   std::vector<int32_t> progress;  // of the prompt, in the order in which it was told
   std::vector<model::TokenId> tokens;
+  std::vector<float> rows;
   bool finished = false;
   model::FinishReason reason = model::FinishReason::kCancelled;
   int32_t cached_tokens = 0;
@@ -25,7 +26,8 @@ class SchedulerRig {
   static constexpr int64_t kContext = 4096;
 
   static ScheduledModel Model() {
-    return {.instance = 1, .context_length = kContext, .vocab_size = kFakeVocab};
+    return {
+        .instance = 1, .context_length = kContext, .vocab_size = kFakeVocab, .model_dim = kFakeDim};
   }
   // Stages at 10 ms a decode step and 1 ms a prompt token: 50 tokens may go while others decode.
   static PipelineShape Shape(int num_stages);
@@ -38,6 +40,7 @@ class SchedulerRig {
                                             std::vector<model::TokenId> prefix = {});
   // Samples with a seed of its own.
   model::SequenceId Submit(std::vector<model::TokenId> prompt, int64_t max_tokens);
+  model::SequenceId SubmitForRows(std::vector<model::TokenId> prompt, int32_t rows_from);
   std::vector<model::TokenId> Wanted(model::SequenceId id) const {
     return ReferenceAnswer(requests_.at(id), model_.context_length);
   }
@@ -66,9 +69,12 @@ class SchedulerRig {
 
   // That it has its tokens, and the pipeline saw nothing wrong.
   void ExpectDone(model::SequenceId id);
+  // Likewise its rows.
+  void ExpectRows(model::SequenceId id);
   void ExpectNothingHeldButKept();
 
  private:
+  model::SequenceId Submit(SequenceRequest request);
   void TakeEvents();
 
   ScheduledModel model_;

@@ -7,6 +7,7 @@
 
 #include "coordinator/api/http/access.h"
 #include "coordinator/api/http/completion_request.h"
+#include "coordinator/api/http/embedding_request.h"
 #include "coordinator/api/http/plan_answers.h"
 #include "coordinator/api/http/text_answers.h"
 #include "coordinator/api/json_text.h"
@@ -47,6 +48,15 @@ void CheckCompletion(std::string_view body, CompletionKind kind) {
   Check(input.messages.is_array());
 }
 
+void CheckEmbedding(std::string_view body) {
+  const auto question = ParseEmbeddingRequest(body);
+  if (!question.ok()) return;
+  const std::vector<Prompt>& inputs = question->request.inputs;
+  Check(!inputs.empty() && inputs.size() <= 2048);
+  for (const Prompt& input : inputs) Check(!std::holds_alternative<Conversation>(input));
+  Check(question->dimensions.value_or(1) >= 1);
+}
+
 }  // namespace
 }  // namespace potluck::coordinator
 
@@ -55,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
   CheckCompletion(body, CompletionKind::kText);
   CheckCompletion(body, CompletionKind::kChat);
+  CheckEmbedding(body);
   for (const auto kind : {TextQuestion::Kind::kTokenize, TextQuestion::Kind::kDetokenize,
                           TextQuestion::Kind::kApplyTemplate})
     ParseTextQuestion(body, kind).IgnoreError();

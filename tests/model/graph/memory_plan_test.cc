@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -73,7 +74,7 @@ int64_t BytesOf(const Value& value, const Symbols& symbols) {
   };
   if (graph.input != kNoId) write(graph.input);
   for (const Node& node : graph.nodes) {
-    if (node.only_for_outputs && symbols.outputs == 0) break;
+    if (node.IsLeftOut(symbols)) continue;
     const ValueUses uses = UsesOf(node.op);
     for (const ValueId value : uses.reads) {
       if (!intact(value)) {
@@ -94,10 +95,20 @@ int64_t BytesOf(const Value& value, const Symbols& symbols) {
     }
   }
   for (const ValueId value : {graph.hidden, graph.final_hidden, graph.logits}) {
-    if (value == kNoId || (value != graph.hidden && symbols.outputs == 0)) continue;
-    if (!intact(value)) return ::testing::AssertionFailure() << "a result is not there at the end";
+    if (value != kNoId && !intact(value))
+      return ::testing::AssertionFailure() << "a result is not there at the end";
   }
   return ::testing::AssertionSuccess();
+}
+
+// Every step that is possible.
+void ForAll(const Symbols& largest, const std::function<void(const Symbols&)>& visit) {
+  for (int64_t tokens = 0; tokens <= largest.tokens; ++tokens) {
+    for (int64_t outputs = 0; outputs <= std::min(tokens, largest.outputs); ++outputs) {
+      for (int64_t rows = 0; rows <= std::min(tokens - outputs, largest.hidden_rows); ++rows)
+        visit({tokens, outputs, rows});
+    }
+  }
 }
 
 void ExpectSound(const Graph& graph, const Symbols& largest) {
@@ -106,12 +117,11 @@ void ExpectSound(const Graph& graph, const Symbols& largest) {
     EXPECT_EQ(plan.offset_bytes[value] % 64, 0);
     EXPECT_LE(plan.offset_bytes[value] + BytesOf(graph.values[value], largest), plan.arena_bytes);
   }
-  for (int64_t tokens = 0; tokens <= largest.tokens; ++tokens) {
-    for (int64_t outputs = 0; outputs <= std::min(tokens, largest.outputs); ++outputs) {
-      ASSERT_TRUE(EveryValueIsIntactWhenRead(graph, plan, {tokens, outputs}))
-          << tokens << " tokens, " << outputs << " outputs";
-    }
-  }
+  ForAll(largest, [&](const Symbols& symbols) {
+    EXPECT_TRUE(EveryValueIsIntactWhenRead(graph, plan, symbols))
+        << symbols.tokens << " tokens, " << symbols.outputs << " outputs, " << symbols.hidden_rows
+        << " hidden rows";
+  });
 }
 
 TEST(MemoryPlanTest, NothingOfADecoderIsOverwrittenWhileItIsNeeded) {
@@ -120,14 +130,14 @@ TEST(MemoryPlanTest, NothingOfADecoderIsOverwrittenWhileItIsNeeded) {
     for (const StageRange range : {StageRange{0, 6}, {0, 3}, {3, 6}, {1, 2}, {2, 3}, {5, 6}}) {
       SCOPED_TRACE(testing::Message() << range.first_cut << " to " << range.last_cut);
       const Graph graph = DecoderOf(config, range);
-      ExpectSound(graph, {.tokens = 9, .outputs = 9});
-      ExpectSound(graph, {.tokens = 12, .outputs = 2});
+      ExpectSound(graph, {.tokens = 9, .outputs = 9, .hidden_rows = 9});
+      ExpectSound(graph, {.tokens = 12, .outputs = 2, .hidden_rows = 12});
     }
   }
 }
 
 TEST(MemoryPlanTest, LayersShareTheirMemory) {
-  const Symbols largest{.tokens = 512, .outputs = 32};
+  const Symbols largest{.tokens = 512, .outputs = 32, .hidden_rows = 512};
   const auto arena = [&](int64_t num_layers) {
     const ModelConfig config = Config(num_layers, false);
     return PlanMemory(DecoderOf(config, StageRange::Whole(config)), largest).arena_bytes;
@@ -145,7 +155,10 @@ Graph RandomGraph(std::mt19937& random) {
   Graph graph;
   const auto new_value = [&] {
     graph.values.push_back({"v",
-                            {.constant = below(3), .per_token = below(3), .per_output = below(3)},
+                            {.constant = below(3),
+                             .per_token = below(3),
+                             .per_output = below(3),
+                             .per_hidden_row = below(3)},
                             1 + below(40),
                             kernels::DType::kF32});
     return static_cast<ValueId>(graph.values.size() - 1);
@@ -180,41 +193,41 @@ TEST(MemoryPlanTest, NothingOfARandomGraphIsOverwrittenWhileItIsNeeded) {
   for (uint32_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     std::mt19937 random(seed);
-    ExpectSound(RandomGraph(random), {.tokens = 5, .outputs = 3});
-    if (HasFatalFailure()) return;
+    ExpectSound(RandomGraph(random), {.tokens = 5, .outputs = 3, .hidden_rows = 5});
+    if (HasFailure()) return;
   }
 }
 
 TEST(MemoryPlanTest, TheCheckSeesTwoValuesInOnePlace) {
   const ModelConfig config = Config(1, false);
   const Graph graph = DecoderOf(config, StageRange::Whole(config));
-  MemoryPlan plan = PlanMemory(graph, {.tokens = 4, .outputs = 4});
-  ASSERT_TRUE(EveryValueIsIntactWhenRead(graph, plan, {4, 4}));
+  MemoryPlan plan = PlanMemory(graph, {.tokens = 4, .outputs = 4, .hidden_rows = 4});
+  ASSERT_TRUE(EveryValueIsIntactWhenRead(graph, plan, {4, 4, 0}));
   const auto named = [&](const char* name) {
     return std::ranges::find(graph.values, name, &Value::name) - graph.values.begin();
   };
   plan.offset_bytes[named("up")] = plan.offset_bytes[named("gate")];
-  EXPECT_FALSE(EveryValueIsIntactWhenRead(graph, plan, {4, 4}));
+  EXPECT_FALSE(EveryValueIsIntactWhenRead(graph, plan, {4, 4, 0}));
 }
 
 TEST(SymbolicTest, AlwaysAtMostIsWhatTryingAllGives) {
   std::mt19937 random(1);
   const auto any = [&] {
     const auto number = [&] { return static_cast<int64_t>(random() % 9) - 4; };
-    return Expression{number() * 3, number(), number()};
+    return Expression{number() * 3, number(), number(), number()};
   };
   int held = 0;
   for (int i = 0; i < 20000; ++i) {
     const Expression a = any(), b = any();
-    const Symbols largest{static_cast<int64_t>(random() % 7), 0};
-    const Symbols range{largest.tokens, static_cast<int64_t>(random() % (largest.tokens + 1))};
+    const auto tokens = static_cast<int64_t>(random() % 7);
+    const Symbols largest{tokens, static_cast<int64_t>(random() % (tokens + 1)),
+                          random() % 2 == 0 ? tokens : 0};
     bool expected = true;
-    for (int64_t tokens = 0; tokens <= range.tokens; ++tokens) {
-      for (int64_t outputs = 0; outputs <= std::min(tokens, range.outputs); ++outputs)
-        expected &= a.Evaluate({tokens, outputs}) <= b.Evaluate({tokens, outputs});
-    }
-    EXPECT_EQ(AlwaysAtMost(a, b, range), expected)
-        << "T to " << range.tokens << ", O to " << range.outputs;
+    ForAll(largest,
+           [&](const Symbols& symbols) { expected &= a.Evaluate(symbols) <= b.Evaluate(symbols); });
+    EXPECT_EQ(AlwaysAtMost(a, b, largest), expected)
+        << "T to " << largest.tokens << ", O to " << largest.outputs << ", P to "
+        << largest.hidden_rows;
     held += expected;
   }
   EXPECT_GT(held, 1000);

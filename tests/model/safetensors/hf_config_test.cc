@@ -267,5 +267,18 @@ TEST(HfSampling, Defaults) {
   EXPECT_EQ(SamplingDefaultsFromHf(impossible, Json()).top_p, std::nullopt) << "nothing is left";
 }
 
+TEST(PoolingFromHfTest, OneKindOrNoneThatIsKnown) {
+  const auto pooling = [](const char* json) { return PoolingFromHf(Json::parse(json)); };
+  EXPECT_EQ(pooling("{}"), Pooling::kMean);
+  EXPECT_EQ(pooling(R"({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false})"),
+            Pooling::kMean);
+  EXPECT_EQ(pooling(R"({"pooling_mode_cls_token": true})"), Pooling::kFirst);
+  EXPECT_EQ(pooling(R"({"pooling_mode_lasttoken": true})"), Pooling::kLast);
+  EXPECT_EQ(pooling(R"({"pooling_mode_max_tokens": true})"), Pooling::kOther);
+  EXPECT_EQ(pooling(R"({"pooling_mode_lasttoken": true, "pooling_mode_mean_tokens": true})"),
+            Pooling::kOther);
+  EXPECT_EQ(pooling(R"({"pooling_mode_lasttoken": "yes"})"), Pooling::kMean);
+}
+
 }  // namespace
 }  // namespace potluck::model

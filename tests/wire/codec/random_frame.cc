@@ -136,6 +136,8 @@ v1::Frame RandomFrame(const FieldDescriptor* kind, std::mt19937& random) {
   if (frame.has_stage_frame()) {
     bulk_bytes = static_cast<size_t>(frame.stage_frame().tokens_size()) *
                  static_cast<size_t>(frame.stage_frame().hidden_width()) * sizeof(float);
+  } else if (frame.has_step_result()) {
+    bulk_bytes = sizeof(float) * (1 + random() % 100);
   } else if (frame.has_ping() || frame.has_manifest_reply() || frame.has_chunk_piece()) {
     bulk_bytes = 1 + random() % 1000;
   }

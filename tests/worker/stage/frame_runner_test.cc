@@ -98,6 +98,29 @@ class FrameRunnerTest : public ::testing::Test {
   std::unique_ptr<FrameRunner> runner_;
 };
 
+TEST_F(FrameRunnerTest, TellsTheRowsThatAreWanted) {
+  wire::StageFrame frame;
+  frame.commands = {Begin(1), Begin(2)};
+  Add(frame, 1, 0, {1, 5, 9, 2});
+  for (const size_t wanted : {1, 2, 3}) frame.step.tokens[wanted].wanted = Wanted::kHidden;
+  Add(frame, 2, 0, {1, 5, 9, 2});
+  const StageOutput output = Fine(frame);
+  ASSERT_EQ(output.tokens.size(), 1u);
+  EXPECT_EQ(output.tokens[0].sequence, 2);
+  ExpectSame(output.tokens[0], After({1, 5, 9, 2}));
+  const int64_t dim = stage_->config().model_dim;
+  ASSERT_EQ(std::ssize(output.hidden), 3 * dim);
+  // The same row alone.
+  frame = {};
+  frame.commands = {model::TrimCommand{1, 3}};
+  Add(frame, 1, 3, {2});
+  frame.step.tokens[0].wanted = Wanted::kHidden;
+  const StageOutput last = Fine(frame);
+  EXPECT_TRUE(last.tokens.empty());
+  EXPECT_TRUE(std::equal(last.hidden.begin(), last.hidden.end(), output.hidden.end() - dim,
+                         output.hidden.end()));
+}
+
 TEST_F(FrameRunnerTest, ForksAndTrims) {
   const wire::TokenResult straight = After({1, 5, 9, 2, 30, 17});
   wire::StageFrame frame;
