@@ -101,15 +101,19 @@ absl::Status Coordinator::Unload(model::InstanceId instance) {
   return absl::OkStatus();
 }
 
-absl::Status Coordinator::CheckLastWorker(const Instance& instance, int32_t minor,
-                                          std::string_view what) const {
-  const Pipeline* pipeline =
-      instance.pipeline() != nullptr ? instance.pipeline() : instance.target();
-  const Member* last = membership_.Find(pipeline->plan.stages.back().worker_id);
-  if (last == nullptr || last->hello.version.minor >= minor) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("the worker \"", last->hello.name,
-                                                    "\" is too old to ", ToAbsl(what),
-                                                    ": update potluck there"));
+absl::Status Coordinator::CheckWorkers(const Instance& instance, int32_t minor,
+                                       std::string_view what) const {
+  for (const Pipeline* pipeline : {instance.pipeline(), instance.target()}) {
+    if (pipeline == nullptr) continue;
+    for (const partition::StagePlan& stage : pipeline->plan.stages) {
+      const Member* member = membership_.Find(stage.worker_id);
+      if (member == nullptr || member->hello.version.minor >= minor) continue;
+      return absl::FailedPreconditionError(absl::StrCat("the worker \"", member->hello.name,
+                                                        "\" is too old to ", ToAbsl(what),
+                                                        ": update potluck there"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Coordinator::RequestId> Coordinator::Submit(model::InstanceId instance,
@@ -124,10 +128,10 @@ absl::StatusOr<Coordinator::RequestId> Coordinator::Submit(model::InstanceId ins
   // An older worker would leave the grammar alone.
   if (!request.sampling.grammar.empty())
     POTLUCK_RETURN_IF_ERROR(
-        CheckLastWorker(hosted->instance, wire::kMinorWithGrammars, "keep to a grammar"));
+        CheckWorkers(hosted->instance, wire::kMinorWithGrammars, "keep to a grammar"));
   if (request.rows_from.has_value())
     POTLUCK_RETURN_IF_ERROR(
-        CheckLastWorker(hosted->instance, wire::kMinorWithHiddenRows, "embed a text"));
+        CheckWorkers(hosted->instance, wire::kMinorWithHiddenRows, "embed a text"));
   POTLUCK_ASSIGN_OR_RETURN(const model::SequenceId sequence,
                            hosted->instance.Submit(std::move(request)));
   hosted->requests[sequence] = &events;
@@ -404,8 +408,9 @@ void Coordinator::OnEpochFailed(model::InstanceId instance, const wire::WorkerId
   const absl::Duration wait = kRetryAfter * (1 << std::min(hosted->failures, kMostDoublings));
   hosted->failures += 1;
   hosted->trouble = absl::UnavailableError(absl::StrCat("a step failed: ", why.message()));
-  const int64_t tokens = hosted->instance.scheduler().counters().generated_tokens;
-  if (std::exchange(hosted->tokens_at_failure, tokens) < tokens) hosted->failed_steps.clear();
+  const SchedulerCounters& counters = hosted->instance.scheduler().counters();
+  const int64_t results = counters.generated_tokens + counters.rows;
+  if (std::exchange(hosted->results_at_failure, results) < results) hosted->failed_steps.clear();
   // A link has a watch of its own, and who comes after the stage that failed misses a step.
   const bool may_be_innocent = absl::IsUnavailable(why) || absl::IsFailedPrecondition(why);
   if (!culprit.empty() && (hosted->failed_steps[culprit] += may_be_innocent ? 1 : kCertainty) >=

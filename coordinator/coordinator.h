@@ -151,8 +151,8 @@ class Coordinator final : public wire::LinkAcceptor,
     std::map<wire::WorkerId, Shunned> shunned;
     absl::Duration planned_at;
     int failures = 0;                             // of epochs, since one lasted
-    std::map<wire::WorkerId, int> failed_steps;   // by whom, since a token was generated
-    int64_t tokens_at_failure = 0;                // generated until the last of them
+    std::map<wire::WorkerId, int> failed_steps;   // by whom, since it gave a result
+    int64_t results_at_failure = 0;               // tokens and rows until the last of them
     std::map<std::string, double> planned_share;  // of its devices' speed, by the plan
     std::map<size_t, absl::Duration> slow_since;  // by stage
     int64_t watched_steps = 0;  // that had been run when its pace was last looked at
@@ -230,9 +230,8 @@ class Coordinator final : public wire::LinkAcceptor,
   void OnCopyEnded(const wire::WorkerId& from, const wire::CopyEnded& ended);
   Hosted* Find(model::InstanceId instance);
   const Hosted* Find(model::InstanceId instance) const;
-  // That the worker of its last stage speaks a protocol that can do `what`.
-  absl::Status CheckLastWorker(const Instance& instance, int32_t minor,
-                               std::string_view what) const;
+  // That the workers of its stages speak a protocol that can do `what`.
+  absl::Status CheckWorkers(const Instance& instance, int32_t minor, std::string_view what) const;
   void Changed();
   absl::Duration now() const { return executor_.clock().SinceStart(); }
 

@@ -56,7 +56,7 @@ enum class Pooling : uint8_t {
   kMean,   // of all; also where the model says nothing
   kFirst,  // the "CLS" token's
   kLast,
-  kOther,  // one that is not known here, a reranker's among them
+  kOther,  // a reranker's, or one that is not known here, or of rows that look ahead
 };
 
 struct ModelConfig {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/text.h"
 #include "model/generation/row_mean.h"
 
 namespace potluck::coordinator {
@@ -40,6 +41,8 @@ class Embedding::Input final : public RequestEvents {
 
 namespace {
 
+constexpr absl::Duration kAgain = absl::Milliseconds(100);
+
 SequenceRequest RowsOf(std::vector<model::TokenId> ids, model::Pooling pooling) {
   SequenceRequest request{.prompt = std::move(ids), .end_tokens = {}, .rows_from = 0};
   // The first row depends on nothing after it.
@@ -62,6 +65,7 @@ Embedding::Embedding(std::string model_name, Served served,
       metrics_(RequestMetricsOf(around.metrics, served_.model->name, served_.instance)),
       ended_(std::move(ended)),
       under_way_(inputs_.size()),
+      again_(around.executor),
       started_at_(around.executor.clock().SinceStart()) {
   embeddings_.model_name = std::move(model_name);
   embeddings_.vectors.resize(inputs_.size());
@@ -77,15 +81,18 @@ void Embedding::Start() {
 
 void Embedding::SubmitMore() {
   while (!over_ && next_ < inputs_.size() && num_under_way_ < kMostAtOnce) {
+    const auto tokens = std::ssize(inputs_[next_]);
+    if (num_under_way_ > 0 && tokens_under_way_ + tokens > kMostTokensAtOnce) return;
     auto input = std::make_unique<Input>(*this, next_);
-    const Served replica = around_.models.ReplicaFor(served_, inputs_[next_]);
-    const absl::Status status =
-        input->Submit(replica.instance, RowsOf(inputs_[next_], served_.model->pooling));
-    // Where too many wait, the rest follows as others of this request end.
-    if (absl::IsResourceExhausted(status) && num_under_way_ > 0) return;
+    const absl::Status status = input->Submit(around_.models.LeastBusyReplica(served_).instance,
+                                              RowsOf(inputs_[next_], served_.model->pooling));
+    if (absl::IsResourceExhausted(status) && num_under_way_ > 0) return;  // until one of them ends
+    if (absl::IsResourceExhausted(status) && num_ended_ > 0)
+      return again_.Start(kAgain, [this] { SubmitMore(); });
     if (!status.ok()) return Fail(status);
     under_way_[next_++] = std::move(input);
     ++num_under_way_;
+    tokens_under_way_ += tokens;
   }
 }
 
@@ -95,19 +102,22 @@ void Embedding::OnInputEnd(size_t index, absl::StatusOr<std::vector<float>> vect
   embeddings_.vectors[index] = *std::move(vector);
   around_.executor.Post([input = std::move(under_way_[index])] {});  // this is its own call
   --num_under_way_;
+  tokens_under_way_ -= std::ssize(inputs_[index]);
   if (++num_ended_ < inputs_.size()) return SubmitMore();
   metrics_.prompt_tokens.Add(embeddings_.prompt_tokens);
   metrics_.end_to_end.Observe(
       absl::ToDoubleSeconds(around_.executor.clock().SinceStart() - started_at_));
   metrics_.stopped.Add(1);
-  reader_->OnEnd(std::move(embeddings_));
-  End();
+  NoteEnd("stop");
+  reader_->OnEnd(std::move(embeddings_),
+                 std::shared_ptr<const void>(nullptr, [ended = ended_](const void*) { ended(); }));
 }
 
 void Embedding::Cancel() {
   if (over_) return;
   metrics_.cancelled.Add(1);
-  End();
+  NoteEnd("the client is gone");
+  ended_();
 }
 
 void Embedding::GiveUp(const absl::Status& why) {
@@ -115,17 +125,21 @@ void Embedding::GiveUp(const absl::Status& why) {
 }
 
 void Embedding::Fail(const absl::Status& why) {
-  metrics_.failed.Add(1);
+  if (next_ > 0) metrics_.failed.Add(1);
+  NoteEnd(ToStd(why.ToString()));
   reader_->OnFailed(why);
-  End();
+  ended_();
 }
 
 // Perhaps in the midst of an input's call: they are destroyed with this object.
-void Embedding::End() {
+void Embedding::NoteEnd(std::string_view how) {
   over_ = true;
+  again_.Cancel();
   Log(LogLevel::kInfo, "embeddings ended",
-      {{"model", served_.model->name}, {"inputs", inputs_.size()}, {"embedded", num_ended_}});
-  ended_();
+      {{"model", served_.model->name},
+       {"how", how},
+       {"inputs", inputs_.size()},
+       {"embedded", num_ended_}});
 }
 
 }  // namespace potluck::coordinator

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -27,7 +28,7 @@ struct EmbeddingRequest {
 
 struct Embeddings {
   std::string model_name;                   // as it was asked for
-  std::vector<std::vector<float>> vectors;  // of the inputs, in their order; each has length 1
+  std::vector<std::vector<float>> vectors;  // of the inputs, in their order; of length 1
   int64_t prompt_tokens = 0;
 };
 
@@ -42,7 +43,8 @@ class EmbeddingReader {
   virtual bool gone() const = 0;
   // They are being computed. It lives until the last call, or Cancel.
   virtual void OnBegin(Embedding& embedding) = 0;
-  virtual void OnEnd(Embeddings embeddings) = 0;
+  // The request counts as under way until `told` is let go of, on the executor.
+  virtual void OnEnd(Embeddings embeddings, std::shared_ptr<const void> told) = 0;
   // Perhaps before it has begun.
   virtual void OnFailed(const absl::Status& why) = 0;
 };
@@ -51,9 +53,10 @@ class EmbeddingReader {
 // destroyed.
 class Embedding final : public Ongoing {
  public:
-  // So many of a request's inputs are with the scheduler at a time: enough to fill every step, few
-  // enough to leave room in the queue for others.
+  // So much of a request is with the scheduler at a time, one input at the least: enough to fill
+  // every step, and no long wait for whoever comes after it.
   static constexpr size_t kMostAtOnce = 16;
+  static constexpr int64_t kMostTokensAtOnce = 2048;
 
   // All must outlive it.
   struct Around {
@@ -82,7 +85,7 @@ class Embedding final : public Ongoing {
   void SubmitMore();
   void OnInputEnd(size_t index, absl::StatusOr<std::vector<float>> vector);
   void Fail(const absl::Status& why);
-  void End();
+  void NoteEnd(std::string_view how);
 
   const Served served_;
   const std::vector<std::vector<model::TokenId>> inputs_;
@@ -93,6 +96,8 @@ class Embedding final : public Ongoing {
   Embeddings embeddings_;
   std::vector<std::unique_ptr<Input>> under_way_;  // by input; null: before or after
   size_t next_ = 0, num_under_way_ = 0, num_ended_ = 0;
+  int64_t tokens_under_way_ = 0;
+  Timer again_;  // where too many others wait
   absl::Duration started_at_;
   bool over_ = false;
 };

@@ -1,5 +1,6 @@
 #include "coordinator/api/inference.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
@@ -61,27 +62,46 @@ absl::StatusOr<Prepared> Prepare(const model::TextCodec& text, const AnswerReque
 
 using Inputs = std::vector<std::vector<model::TokenId>>;
 
+absl::StatusOr<std::vector<model::TokenId>> EncodeInput(const ServedModel& model,
+                                                        const Prompt& prompt,
+                                                        int64_t context_length) {
+  const auto check = [&](int64_t tokens) {
+    if (tokens <= context_length) return absl::OkStatus();
+    return model::ContextOverflowError({.prompt_tokens = tokens, .context_length = context_length},
+                                       "cut the text into shorter ones");
+  };
+  std::vector<model::TokenId> ids;
+  if (const auto* plain = std::get_if<std::string>(&prompt)) {
+    POTLUCK_RETURN_IF_ERROR(
+        check(static_cast<int64_t>(model.text.tokenizer().FewestIds(plain->size()))));
+    POTLUCK_ASSIGN_OR_RETURN(ids, model.text.EncodeText(*plain));
+  } else {
+    ids = std::get<std::vector<model::TokenId>>(prompt);
+  }
+  if (ids.empty()) return absl::InvalidArgumentError("it is empty: there is nothing to embed");
+  const auto unknown =
+      std::ranges::find_if(ids, [&](model::TokenId id) { return id >= model.vocab_size; });
+  if (unknown != ids.end())
+    return absl::InvalidArgumentError(
+        absl::StrCat("it has a token ", *unknown, ", which the model's vocabulary does not have"));
+  POTLUCK_RETURN_IF_ERROR(check(std::ssize(ids)));
+  return ids;
+}
+
 absl::StatusOr<Inputs> EncodeInputs(const ServedModel& model, const EmbeddingRequest& asked,
                                     int64_t context_length) {
   if (model.pooling == model::Pooling::kOther)
     return absl::InvalidArgumentError(
-        "this model's file asks for a kind of pooling that Potluck does not know (a reranker's?): "
-        "it cannot embed");
+        "this model's file says that it embeds in a way that Potluck does not know (a reranker, or "
+        "one "
+        "whose tokens see those after them): it cannot embed");
   Inputs inputs;
   for (const Prompt& prompt : asked.inputs) {
-    std::vector<model::TokenId>& ids = inputs.emplace_back();
-    if (const auto* plain = std::get_if<std::string>(&prompt)) {
-      POTLUCK_ASSIGN_OR_RETURN(ids, model.text.EncodeText(*plain, context_length + 1));
-    } else {
-      ids = std::get<std::vector<model::TokenId>>(prompt);
-    }
-    if (ids.empty())
-      return absl::InvalidArgumentError(
-          absl::StrCat("input ", inputs.size() - 1, " is empty: there is nothing to embed"));
-    if (std::ssize(ids) > context_length)
-      return model::ContextOverflowError(
-          {.prompt_tokens = std::ssize(ids), .context_length = context_length},
-          "cut the text into shorter ones");
+    auto ids = EncodeInput(model, prompt, context_length);
+    if (!ids.ok() && asked.inputs.size() > 1)
+      return Annotate(ids.status(), absl::StrCat("input ", inputs.size()));
+    POTLUCK_RETURN_IF_ERROR(ids.status());
+    inputs.push_back(*std::move(ids));
   }
   return inputs;
 }

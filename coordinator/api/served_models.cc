@@ -11,6 +11,11 @@
 #include "partition/layer_wishes.h"
 
 namespace potluck::coordinator {
+namespace {
+
+bool IsReplica(const Served& a, const Served& b) { return a.model->manifest == b.model->manifest; }
+
+}  // namespace
 
 bool Served::is_called(std::string_view name) const {
   return model->name == name || std::ranges::find(request.aliases, name) != request.aliases.end();
@@ -84,15 +89,12 @@ absl::Status ServedModels::Unload(const std::string& name) {
   return coordinator_.Unload(meant.front());
 }
 
-absl::StatusOr<Served> ServedModels::Named(const std::string& name) const {
+const Served* ServedModels::LeastBusy(const std::function<bool(const Served&)>& is_meant) const {
   const Served* best = nullptr;
   int64_t least = 0;
-  std::vector<std::string> names;
   for (const Instance* instance : coordinator_.instances()) {
     const auto found = served_.find(instance->model().id);
-    if (found == served_.end()) continue;
-    names.push_back(found->second.name());
-    if (!name.empty() && !found->second.is_called(name)) continue;
+    if (found == served_.end() || !is_meant(found->second)) continue;
     const InstanceScheduler& scheduler = instance->scheduler();
     const int64_t load = (instance->serving() ? 0 : int64_t{1} << 32) + scheduler.num_active() +
                          scheduler.num_waiting();
@@ -101,12 +103,26 @@ absl::StatusOr<Served> ServedModels::Named(const std::string& name) const {
       least = load;
     }
   }
+  return best;
+}
+
+absl::StatusOr<Served> ServedModels::Named(const std::string& name) const {
+  const Served* best = LeastBusy([&](const Served& served) {
+    return name.empty() ? IsReplica(served, served_.begin()->second) : served.is_called(name);
+  });
   if (best != nullptr) return *best;
+  std::vector<std::string> names;
+  for (const auto& [id, served] : served_) names.push_back(served.name());
   if (num_opening_ > 0) return absl::UnavailableError("the model is being loaded");
   return absl::NotFoundError(names.empty()
                                  ? "no model is loaded: potluck load MODEL"
                                  : absl::StrCat("there is no model ", Printable(name),
                                                 " here, but ", absl::StrJoin(names, ", ")));
+}
+
+Served ServedModels::LeastBusyReplica(const Served& served) const {
+  const Served* best = LeastBusy([&](const Served& other) { return IsReplica(other, served); });
+  return best == nullptr ? served : *best;
 }
 
 Served ServedModels::ReplicaFor(const Served& served,

@@ -52,9 +52,12 @@ class ServedModels {
   absl::Status Unload(const std::string& model);
 
   const std::map<model::InstanceId, Served>& all() const { return served_; }
-  // Of those that have the name (empty: any), the one with the fewest requests. NotFound, with the
-  // names that there are; Unavailable while one is being opened.
+  // Of those that have the name (empty: the model that was loaded first, and its replicas), the one
+  // with the fewest requests. NotFound, with the names that there are; Unavailable while one is
+  // being opened.
   absl::StatusOr<Served> Named(const std::string& name) const;
+  // Of replicas of the same weights, the one with the fewest requests.
+  Served LeastBusyReplica(const Served& served) const;
   // Of replicas of the same weights, the one that holds the most of the prompt already, unless
   // requests wait there: they are not to queue behind a common beginning while another one is free.
   Served ReplicaFor(const Served& served, const std::vector<model::TokenId>& prompt) const;
@@ -77,6 +80,9 @@ class ServedModels {
   std::string WhatIsMissing() const;
 
  private:
+  // One that serves goes first; null: there is none.
+  const Served* LeastBusy(const std::function<bool(const Served&)>& is_meant) const;
+
   const Options options_;
   Coordinator& coordinator_;
   ModelLibrary& library_;

@@ -83,7 +83,7 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
     request.max_tokens = 0;
   }
   POTLUCK_RETURN_IF_ERROR(model::CheckSampling(request.sampling, model_.vocab_size));
-  if (num_waiting() >= model_.max_waiting) {
+  if (num_waiting() >= model_.max_waiting / (request.rows_from.has_value() ? 2 : 1)) {
     return absl::ResourceExhaustedError(
         absl::StrCat(num_waiting(), " requests wait already: try again later"));
   }
@@ -240,6 +240,7 @@ void InstanceScheduler::AcceptRows(const StepInFlight& step, std::span<const flo
         of_this.subspan(static_cast<size_t>(sequence->rows_taken - position) * model_.model_dim);
     sequence->step_errors = 0;
     sequence->rows_taken = position + count;
+    counters_.rows += std::ssize(fresh) / model_.model_dim;
     events_.push_back({.kind = SchedulerEvent::Kind::kRows,
                        .sequence = id,
                        .rows = {fresh.begin(), fresh.end()}});

@@ -15,8 +15,9 @@
 //     ever copied); kept ones are freed oldest first.
 //   - A sequence that cannot grow takes the blocks of the youngest, or waits itself if it is the
 //     youngest; who waits is computed again later from its tokens. So the oldest always goes on.
-//   - One that wants rows instead of an answer asks for them with its chunks, takes each once, and
-//     leaves nothing behind for others: what is embedded is seldom a beginning.
+//   - One that wants rows instead of an answer asks for them with its chunks, for 2 MiB at a time
+//     (they go over a link), takes each once, and leaves nothing behind for others: what is
+//     embedded is seldom a beginning. Half of the queue is not for them.
 //   - A sequence whose reader is paused stands still, and gives way when others need its blocks.
 //   - A sequence in a step that failed travels alone until it has a token; at its second failure it
 //     ends in the error. One that was in flight at two workers' deaths ends, too.
@@ -95,6 +96,7 @@ struct SchedulerEvent {
 struct SchedulerCounters {
   int64_t steps = 0;
   int64_t generated_tokens = 0;
+  int64_t rows = 0;           // that came, of requests for them
   int64_t shared_tokens = 0;  // of prompts, that were not computed because another had them
   int64_t preemptions = 0;
   int64_t requests_resumed = 0;  // went on after a worker's death

@@ -4,6 +4,12 @@
 #include "coordinator/scheduler/instance_scheduler.h"
 
 namespace potluck::coordinator {
+namespace {
+
+// Of the rows in a step's result, which others wait behind on the last stage's link.
+constexpr int64_t kMostRowBytes = int64_t{2} << 20;
+
+}  // namespace
 
 std::optional<wire::StageFrame> InstanceScheduler::ComposeNext(absl::Duration now) {
   if (!running_ || num_in_flight() > num_stages()) return std::nullopt;
@@ -102,12 +108,19 @@ void InstanceScheduler::AddPrefillChunks(const Load& load, wire::StageFrame& fra
   });
   const Sequence* first = step.sequences.empty() ? nullptr : Find(step.sequences.front());
   if (first != nullptr && first->step_errors > 0) return;
+  const auto row_bytes = std::max<int64_t>(1, model_.model_dim) * int64_t{sizeof(float)};
+  int64_t rows_left = std::max<int64_t>(1, kMostRowBytes / row_bytes);
   for (const auto& [sequence, most] :
        ShareOut(std::min(load.chunk, shape_.max_tokens - step.decode_tokens), first == nullptr)) {
     // The last token's sample needs an output; without one it waits for a next step.
     const bool no_output = most == sequence->unsent() && !sequence->wants_rows() &&
                            static_cast<int64_t>(step.samples.size()) >= shape_.max_outputs;
-    const int32_t count = most - (no_output ? 1 : 0);
+    int32_t count = most - (no_output ? 1 : 0);
+    if (sequence->wants_rows()) {
+      const int64_t unwanted = std::max(0, sequence->rows_taken - sequence->sent);
+      count = static_cast<int32_t>(std::min<int64_t>(count, unwanted + rows_left));
+      rows_left -= std::max<int64_t>(0, count - unwanted);
+    }
     if (count == 0) continue;
     AddTokens(*sequence, count, frame, step);
     step.prefill_tokens += count;

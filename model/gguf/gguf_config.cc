@@ -57,6 +57,10 @@ class Reader {
     POTLUCK_ASSIGN_OR_RETURN(const double value, metadata_.Float(Key(name)));
     return static_cast<float>(value);
   }
+  absl::StatusOr<bool> Bool(std::string_view name, bool fallback) const {
+    if (Find(name) == nullptr) return fallback;
+    return metadata_.Bool(Key(name));
+  }
 
  private:
   const GgufFile& file_;
@@ -270,6 +274,8 @@ absl::Status ReadChoices(const Reader& reader, ModelConfig& config) {
   config.tied_embeddings = traits.always_tied || !reader.HasTensor("output.weight");
   POTLUCK_ASSIGN_OR_RETURN(const int64_t pooling, reader.Int("pooling_type", 0));
   config.pooling = PoolingOf(pooling);
+  POTLUCK_ASSIGN_OR_RETURN(const bool is_causal, reader.Bool("attention.causal", true));
+  if (!is_causal) config.pooling = Pooling::kOther;
   return absl::OkStatus();
 }
 

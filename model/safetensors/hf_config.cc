@@ -310,7 +310,10 @@ absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config_json) {
   return config;
 }
 
-Pooling PoolingFromHf(const Json& pooling) {
+Pooling PoolingFromHf(const Json& pooling, const Json& config) {
+  if (BoolValue(FindKey(config, "use_bidirectional_attention")).value_or(false) ||
+      !BoolValue(FindKey(config, "is_causal")).value_or(true))
+    return Pooling::kOther;
   constexpr std::pair<const char*, Pooling> kModes[] = {
       {"pooling_mode_mean_tokens", Pooling::kMean},
       {"pooling_mode_cls_token", Pooling::kFirst},

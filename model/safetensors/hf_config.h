@@ -15,8 +15,9 @@ namespace potluck::model {
 // absurd. `name` is left empty.
 absl::StatusOr<ModelConfig> ConfigFromHf(const Json& config);
 
-// `pooling` is the object of 1_Pooling/config.json, as sentence-transformers writes it.
-Pooling PoolingFromHf(const Json& pooling);
+// `pooling` is the object of 1_Pooling/config.json, as sentence-transformers writes it, or null;
+// `config` config.json's, whose model may be made to look ahead, as decoders here do not.
+Pooling PoolingFromHf(const Json& pooling, const Json& config);
 
 // `generation` is generation_config.json's object, `config` config.json's; either may be null (a
 // missing file). Values out of their range are left out; do_sample false is temperature 0.

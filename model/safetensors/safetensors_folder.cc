@@ -76,12 +76,17 @@ absl::StatusOr<Json> SafetensorsFolder::ReadJsonDocument(std::string_view name) 
   return ParseJsonObject(text, File(name));
 }
 
-absl::StatusOr<Pooling> SafetensorsFolder::ReadPooling() const {
+Pooling SafetensorsFolder::ReadPooling() const {
   constexpr char kName[] = "1_Pooling/config.json";
-  if (documents_ || !HasFile(kName)) return Pooling::kMean;
-  POTLUCK_ASSIGN_OR_RETURN(const std::string text, ReadFile(File(kName), MaxDocumentBytes(kName)));
-  POTLUCK_ASSIGN_OR_RETURN(const Json json, ParseJsonObject(text, File(kName)));
-  return PoolingFromHf(json);
+  Json pooling;
+  if (!documents_ && HasFile(kName)) {
+    const absl::StatusOr<std::string> text = ReadFile(File(kName), MaxDocumentBytes(kName));
+    auto json =
+        text.ok() ? ParseJsonObject(*text, File(kName)) : absl::StatusOr<Json>(text.status());
+    if (!json.ok()) return Pooling::kOther;  // it still chats
+    pooling = *std::move(json);
+  }
+  return PoolingFromHf(pooling, config_json_);
 }
 
 absl::Status SafetensorsFolder::ReadConfigs() {
@@ -91,7 +96,7 @@ absl::Status SafetensorsFolder::ReadConfigs() {
     if (!config_.ok()) config_ = Annotate(config_.status(), File("config.json"));
     if (config_.ok()) {
       config_->name = std::filesystem::path(path_).filename().string();
-      POTLUCK_ASSIGN_OR_RETURN(config_->pooling, ReadPooling());
+      config_->pooling = ReadPooling();
     }
   } else {
     config_ = absl::NotFoundError(absl::StrCat(

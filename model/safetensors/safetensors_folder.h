@@ -71,7 +71,7 @@ class SafetensorsFolder : public WeightSource {
   std::string File(std::string_view name) const;
   bool HasFile(std::string_view name) const;
   absl::StatusOr<Json> ReadJsonDocument(std::string_view name) const;
-  absl::StatusOr<Pooling> ReadPooling() const;
+  Pooling ReadPooling() const;
   absl::Status ReadConfigs();
   absl::Status ReadChatTemplate();
   absl::Status OpenWeights();

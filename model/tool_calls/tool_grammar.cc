@@ -17,8 +17,25 @@ namespace {
 
 using nlohmann::ordered_json;
 
+// Arguments are an object, also where the schema would allow others.
+absl::StatusOr<ordered_json> ObjectSchema(const Tool& tool) {
+  ordered_json schema = tool.parameters;
+  const auto type = schema.find("type");
+  if (type == schema.end()) {
+    constexpr const char* kElsewhere[] = {"$ref", "anyOf", "oneOf", "allOf"};
+    const bool is_elsewhere =
+        std::ranges::any_of(kElsewhere, [&](const char* key) { return schema.contains(key); });
+    if (!is_elsewhere) schema["type"] = "object";
+  } else if (*type != "object") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the parameters of tool ", tool.name, " must be of type object"));
+  }
+  return schema;
+}
+
 absl::StatusOr<std::string> Arguments(const Tool& tool, SchemaRules& rules) {
-  absl::StatusOr<std::string> arguments = rules.Add(tool.parameters);
+  POTLUCK_ASSIGN_OR_RETURN(const ordered_json schema, ObjectSchema(tool));
+  absl::StatusOr<std::string> arguments = rules.Add(schema);
   if (arguments.ok()) return arguments;
   if (tool.strict)
     return Annotate(arguments.status(), absl::StrCat("the parameters of tool ", tool.name));

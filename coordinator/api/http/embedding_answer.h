@@ -15,8 +15,9 @@ namespace potluck::coordinator {
 // Single-threaded: lives on the executor, but for `gone`.
 class EmbeddingAnswer final : public EmbeddingReader {
  public:
-  // `respond` answers the exchange.
-  EmbeddingAnswer(std::shared_ptr<HttpExchange> exchange, std::function<void(Embeddings)> respond)
+  // Answers the exchange, and holds its second argument until then.
+  using Respond = std::function<void(Embeddings, std::shared_ptr<const void>)>;
+  EmbeddingAnswer(std::shared_ptr<HttpExchange> exchange, Respond respond)
       : exchange_(std::move(exchange)), respond_(std::move(respond)) {}
 
   bool gone() const override { return exchange_->gone(); }
@@ -26,9 +27,9 @@ class EmbeddingAnswer final : public EmbeddingReader {
       if (const auto under_way = weak.lock()) (*under_way)->Cancel();
     });
   }
-  void OnEnd(Embeddings embeddings) override {
+  void OnEnd(Embeddings embeddings, std::shared_ptr<const void> told) override {
     under_way_.reset();
-    respond_(std::move(embeddings));
+    respond_(std::move(embeddings), std::move(told));
   }
   void OnFailed(const absl::Status& why) override {
     under_way_.reset();
@@ -37,7 +38,7 @@ class EmbeddingAnswer final : public EmbeddingReader {
 
  private:
   const std::shared_ptr<HttpExchange> exchange_;
-  const std::function<void(Embeddings)> respond_;
+  const Respond respond_;
   std::shared_ptr<Embedding*> under_way_;
 };
 

@@ -45,7 +45,6 @@ absl::StatusOr<EmbeddingQuestion> ParseEmbeddingRequest(std::string_view text) {
   EmbeddingQuestion question;
   POTLUCK_RETURN_IF_ERROR(ReadText(body, "model", question.request.model));
   POTLUCK_RETURN_IF_ERROR(ReadPrompts(body, "input", kMostInputs, question.request.inputs));
-  if (question.request.inputs.empty()) return BadField("input", "at least one text");
   std::string format = "float";
   POTLUCK_RETURN_IF_ERROR(ReadText(body, "encoding_format", format));
   question.base64 = format == "base64";

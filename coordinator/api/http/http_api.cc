@@ -240,13 +240,16 @@ void HttpApi::Embed(Exchange exchange) {
           return RespondError(*exchange, absl::InvalidArgumentError(absl::StrCat(
                                              "dimensions: this model's embeddings have ", numbers,
                                              " numbers, and cannot be cut")));
-        const auto respond = [this, exchange, base64 = question.base64](Embeddings embeddings) {
+        const auto respond = [this, exchange, base64 = question.base64](
+                                 Embeddings embeddings, std::shared_ptr<const void> told) {
           Read(
               exchange,
               [embeddings = std::move(embeddings), base64]() -> absl::StatusOr<std::string> {
                 return EmbeddingsJson(embeddings, base64);
               },
-              [exchange](std::string json) { exchange->Respond(200, kJsonType, std::move(json)); });
+              [exchange, told = std::move(told)](std::string json) {
+                exchange->Respond(200, kJsonType, std::move(json));
+              });
         };
         inference_.Embed(std::move(question.request),
                          std::make_shared<EmbeddingAnswer>(exchange, respond));

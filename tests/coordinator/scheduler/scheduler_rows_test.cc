@@ -1,6 +1,8 @@
 // Requests for rows instead of an answer.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/coordinator/scheduler/scheduler_rig.h"
 
 namespace potluck::coordinator {
@@ -34,7 +36,37 @@ TEST(SchedulerRowsTest, TheyAreSentInLargeChunksWhereNobodyDecodes) {
   rig.RunAll();
 }
 
-// What somebody embeds is not a beginning that comes again: it pushes out nobody's.
+TEST(SchedulerRowsTest, AResultIsNoMoreThanALinkCarriesInASecond) {
+  ScheduledModel model = SchedulerRig::Model();
+  model.model_dim = 65536;  // 256 KiB a row
+  SchedulerRig rig(model, SchedulerRig::Shape(1));
+  rig.RunAll();
+  rig.SubmitForRows(SchedulerRig::Prompt(100, 1), 0);
+  rig.SubmitForRows(SchedulerRig::Prompt(100, 2), 97);
+  const auto frame = rig.Compose();
+  ASSERT_TRUE(frame.has_value());
+  const auto wanted =
+      std::ranges::count(frame->step.tokens, model::Wanted::kHidden, &model::StepToken::wanted);
+  EXPECT_EQ(wanted, 8);
+  EXPECT_GE(frame->step.tokens.size(), 100u) << "tokens whose rows nobody wants are not held up";
+}
+
+TEST(SchedulerRowsTest, HalfOfTheQueueIsForAnswers) {
+  ScheduledModel model = SchedulerRig::Model();
+  model.max_waiting = 4;
+  PipelineShape shape = SchedulerRig::Shape(1);
+  shape.max_sequences = 2;
+  SchedulerRig rig(model, shape);
+  for (int i = 0; i < 2; ++i) rig.SubmitForRows(SchedulerRig::Prompt(5, i), 0);
+  EXPECT_EQ(rig.SubmitForRows(SchedulerRig::Prompt(5, 9), 0), 0);
+  EXPECT_TRUE(absl::IsResourceExhausted(rig.last_status())) << rig.last_status();
+  const auto answer = rig.Submit(SchedulerRig::Prompt(5, 3), 5);
+  EXPECT_GT(answer, 0);
+  rig.RunAll();
+  rig.ExpectDone(answer);
+}
+
+// What somebody embeds is not a beginning that comes again.
 TEST(SchedulerRowsTest, NothingOfThemIsKept) {
   SchedulerRig rig(SchedulerRig::Model(), SchedulerRig::Shape(2));
   const auto id = rig.SubmitForRows(SchedulerRig::Prompt(300, 1), 0);

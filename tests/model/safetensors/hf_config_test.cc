@@ -268,7 +268,7 @@ TEST(HfSampling, Defaults) {
 }
 
 TEST(PoolingFromHfTest, OneKindOrNoneThatIsKnown) {
-  const auto pooling = [](const char* json) { return PoolingFromHf(Json::parse(json)); };
+  const auto pooling = [](const char* json) { return PoolingFromHf(Json::parse(json), Json()); };
   EXPECT_EQ(pooling("{}"), Pooling::kMean);
   EXPECT_EQ(pooling(R"({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false})"),
             Pooling::kMean);
@@ -278,6 +278,9 @@ TEST(PoolingFromHfTest, OneKindOrNoneThatIsKnown) {
   EXPECT_EQ(pooling(R"({"pooling_mode_lasttoken": true, "pooling_mode_mean_tokens": true})"),
             Pooling::kOther);
   EXPECT_EQ(pooling(R"({"pooling_mode_lasttoken": "yes"})"), Pooling::kMean);
+  for (const char* looks_ahead :
+       {R"({"use_bidirectional_attention": true})", R"({"is_causal": false})"})
+    EXPECT_EQ(PoolingFromHf(Json(), Json::parse(looks_ahead)), Pooling::kOther);
 }
 
 }  // namespace

@@ -98,6 +98,19 @@ TEST(ToolGrammar, TextThatHasAFormItself) {
   Expect(Tools(Choice::kAuto), ToolFormat::kHermes, {kHermes, kHermesTwo}, {}, schema);
 }
 
+TEST(ToolGrammar, ArgumentsAreAnObjectWhateverTheSchemaLeavesOpen) {
+  ToolUse use = Tools(Choice::kRequired);
+  use.only = "weather";
+  use.tools[0].parameters = ordered_json::object();
+  Expect(
+      use, ToolFormat::kLlama3,
+      {R"({"name": "weather", "parameters": {}})",
+       R"({"name": "weather", "parameters": {"a": 1}})"},
+      {R"({"name": "weather", "parameters": true})", R"({"name": "weather", "parameters": []})"});
+  use.tools[0].parameters = {{"type", "array"}};
+  EXPECT_TRUE(absl::IsInvalidArgument(ToolGrammar(use, ToolFormat::kLlama3, nullptr).status()));
+}
+
 TEST(ToolGrammar, SchemasThatCannotBeHeldWhole) {
   ToolUse use = Tools(Choice::kRequired);
   use.tools[0].parameters["properties"]["city"]["not"] = {{"const", "Linz"}};
