@@ -19,10 +19,13 @@
 #include "common/metrics.h"
 #include "common/status_macros.h"
 #include "common/thread_executor.h"
+#include "coordinator/api/cluster_watch.h"
+#include "coordinator/api/grpc/grpc_api.h"
 #include "coordinator/api/http/http_api.h"
 #include "coordinator/api/http/http_server.h"
 #include "coordinator/api/inference.h"
 #include "coordinator/api/served_models.h"
+#include "coordinator/api/server_certificate.h"
 #include "coordinator/api/step_metrics.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/library/model_library.h"
@@ -86,8 +89,10 @@ class CoordinatorProcess::Impl {
     logic_.RunAndWait([this] {
       renewal_.reset();
       http_.reset();
+      grpc_.reset();
       server_.reset();
       api_.reset();
+      watch_.reset();
       inference_.reset();
       models_.reset();
       library_.reset();
@@ -97,6 +102,10 @@ class CoordinatorProcess::Impl {
   }
 
   absl::Status Start() {
+    if (speaks_tls()) {
+      POTLUCK_ASSIGN_OR_RETURN(certificate_, coordinator::CertificateFiles::Open(
+                                                 options_.certificate, options_.certificate_key));
+    }
     POTLUCK_ASSIGN_OR_RETURN(state_, ReadState(folder_));
     // Where the file was removed, workers may still hold stages of a later term than it would say.
     state_.term = std::max(state_.term + 1, absl::ToUnixSeconds(absl::Now()));
@@ -169,6 +178,7 @@ class CoordinatorProcess::Impl {
     auto ended = std::make_shared<std::promise<void>>();
     logic_.Post([this, ended, timeout] {
       const size_t running = inference_->StopTaking([ended] { ended->set_value(); });
+      if (grpc_ != nullptr) grpc_->SetServing(false);
       if (running == 0) return;
       Log(LogLevel::kInfo, "stopping; running requests end first (Ctrl-C again: at once)",
           {{"requests", running}, {"timeout", timeout}});
@@ -190,6 +200,8 @@ class CoordinatorProcess::Impl {
   }
 
   const std::vector<std::string>& http_addresses() const { return http_addresses_; }
+  const std::vector<std::string>& grpc_addresses() const { return grpc_addresses_; }
+  bool speaks_tls() const { return !options_.certificate.empty(); }
   const std::vector<std::string>& listen_addresses() const { return listen_addresses_; }
   const std::string& api_key() const { return api_key_; }
   const std::string& admin_key() const { return admin_key_; }
@@ -268,10 +280,12 @@ class CoordinatorProcess::Impl {
                                                            .executor = logic_,
                                                            .reading = reading_,
                                                            .metrics = metrics_});
+    watch_ = std::make_unique<coordinator::ClusterWatch>(*coordinator_, logic_);
     api_ = std::make_unique<coordinator::HttpApi>(
         ApiOptions(), coordinator::HttpApi::Around{.coordinator = *coordinator_,
                                                    .models = *models_,
                                                    .inference = *inference_,
+                                                   .watch = *watch_,
                                                    .metrics = metrics_,
                                                    .executor = logic_,
                                                    .thinking = thinking_});
@@ -300,6 +314,8 @@ class CoordinatorProcess::Impl {
         logic_, logic_);
     coordinator::HttpServerOptions http;
     http.addresses = options_.http;
+    if (certificate_)
+      http.certificate = [files = certificate_] { return files->Current().for_asio; };
     http.common_headers = [rules = Access()](const coordinator::HttpRequest& request) {
       return CorsHeaders(rules, request);
     };
@@ -308,6 +324,20 @@ class CoordinatorProcess::Impl {
                    http, logic_, [this](const auto& request) { return api_->Refusal(request); },
                    [this](auto exchange) { api_->Handle(std::move(exchange)); }));
     http_addresses_ = http_->addresses();
+    return options_.grpc.empty() ? absl::OkStatus() : StartGrpc();
+  }
+
+  absl::Status StartGrpc() {
+    POTLUCK_ASSIGN_OR_RETURN(
+        grpc_, coordinator::GrpcApi::Start(
+                   {.addresses = options_.grpc, .certificate = certificate_, .access = Access()},
+                   coordinator::GrpcApi::Around{.coordinator = *coordinator_,
+                                                .models = *models_,
+                                                .inference = *inference_,
+                                                .watch = *watch_,
+                                                .metrics = metrics_,
+                                                .executor = logic_}));
+    grpc_addresses_ = grpc_->addresses();
     return absl::OkStatus();
   }
 
@@ -333,6 +363,7 @@ class CoordinatorProcess::Impl {
     const bool ready = models_->ready();
     if (ready && !std::exchange(was_ready_, ready) && on_ready_) on_ready_();
     was_ready_ = ready;
+    if (grpc_ != nullptr) grpc_->SetServing(ready && !inference_->stopping());
   }
 
   const CoordinatorProcessOptions options_;
@@ -346,7 +377,8 @@ class CoordinatorProcess::Impl {
   std::optional<wire::ClusterAuthority> authority_;
   std::optional<wire::JoinCodes> codes_;
   std::string api_key_, admin_key_;
-  std::vector<std::string> http_addresses_, listen_addresses_;
+  std::shared_ptr<coordinator::CertificateFiles> certificate_;  // null: there is none
+  std::vector<std::string> http_addresses_, grpc_addresses_, listen_addresses_;
   MetricRegistry metrics_;
   coordinator::StepMetrics steps_{metrics_};
   std::function<void()> on_ready_;
@@ -360,11 +392,13 @@ class CoordinatorProcess::Impl {
   std::unique_ptr<coordinator::ModelLibrary> library_;
   std::unique_ptr<coordinator::ServedModels> models_;
   std::unique_ptr<coordinator::Inference> inference_;
+  std::unique_ptr<coordinator::ClusterWatch> watch_;
   std::unique_ptr<coordinator::HttpApi> api_;
   std::unique_ptr<wire::JoinDesk> desk_;
   std::unique_ptr<wire::GrpcServer> server_;
   std::unique_ptr<wire::IdentityRenewal> renewal_;
   std::unique_ptr<coordinator::HttpServer> http_;
+  std::unique_ptr<coordinator::GrpcApi> grpc_;  // null: there is none
 };
 
 absl::StatusOr<std::unique_ptr<CoordinatorProcess>> CoordinatorProcess::Start(
@@ -388,6 +422,10 @@ void CoordinatorProcess::SetOnReady(std::function<void()> ready) {
 const std::vector<std::string>& CoordinatorProcess::http_addresses() const {
   return impl_->http_addresses();
 }
+const std::vector<std::string>& CoordinatorProcess::grpc_addresses() const {
+  return impl_->grpc_addresses();
+}
+bool CoordinatorProcess::speaks_tls() const { return impl_->speaks_tls(); }
 const std::vector<std::string>& CoordinatorProcess::listen_addresses() const {
   return impl_->listen_addresses();
 }

@@ -21,12 +21,14 @@ namespace potluck::cli {
 struct CoordinatorProcessOptions {
   std::string cluster;            // its name, for people
   std::vector<std::string> http;  // "HOST:PORT"
+  std::vector<std::string> grpc;  // "HOST:PORT" for people's gRPC; empty: there is none
   std::string listen;             // "HOST:PORT" for workers
   std::string cache_folder, models_folder;
   bool needs_keys = false;                    // ask for API keys from other machines
   bool no_auth = false;                       // ask nobody
   std::vector<coordinator::ApiKey> api_keys;  // empty: one is made where one is needed
   std::vector<std::string> cors_origins;
+  std::string certificate, certificate_key;  // files, for people's TLS; empty: plain text
   absl::Duration wait_for_workers = absl::Seconds(60);
 };
 
@@ -49,6 +51,8 @@ class CoordinatorProcess {
   void Drain(absl::Duration timeout);
 
   const std::vector<std::string>& http_addresses() const;
+  const std::vector<std::string>& grpc_addresses() const;
+  bool speaks_tls() const;
   const std::vector<std::string>& listen_addresses() const;
   const std::string& api_key() const;  // that was made; empty: none was
   const std::string& admin_key() const;

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "cli/network.h"
+#include "common/host_port.h"
 
 namespace potluck::cli {
 
@@ -18,7 +19,8 @@ struct HttpReply {
 
 class HttpClient {
  public:
-  // `url`: "http://HOST[:PORT]", port 7070 where it is left out. `api_key` may be empty.
+  // `url`: "http://HOST[:PORT]", port 7070 where it is left out, or "https://HOST[:PORT]", port
+  // 443. `api_key` may be empty.
   static absl::StatusOr<HttpClient> Create(std::string_view url, std::string api_key);
 
   // Unavailable where nobody answers (with what to do), Cancelled by an interrupt. `on_piece` is
@@ -30,16 +32,18 @@ class HttpClient {
   }
 
   std::string url() const;
-  bool loopback() const { return IsLoopback(host_); }
+  bool loopback() const { return IsLoopback(at_.host); }
 
  private:
-  HttpClient(std::string host, std::string port, std::string api_key)
-      : host_(std::move(host)), port_(std::move(port)), api_key_(std::move(api_key)) {}
+  HttpClient(bool tls, HostPort at, std::string api_key)
+      : tls_(tls), at_(std::move(at)), api_key_(std::move(api_key)) {}
   absl::StatusOr<HttpReply> Call(std::string_view method, const std::string& path,
                                  const std::string& body,
                                  const std::function<bool(std::string_view)>& on_piece) const;
 
-  std::string host_, port_, api_key_;
+  bool tls_;
+  HostPort at_;
+  std::string api_key_;
 };
 
 }  // namespace potluck::cli

@@ -31,17 +31,18 @@
 namespace potluck::cli {
 namespace {
 
-constexpr uint16_t kHttpPort = 7070, kClusterPort = 7071;
+constexpr uint16_t kHttpPort = 7070, kClusterPort = 7071, kGrpcPort = 7072;
 constexpr char kWorkerKey[] = "worker-key.pem";
 constexpr uint64_t kMostKeyBytes = 16 << 10, kMostApiKeysBytes = 1 << 20;
 
 struct UpOptions {
   std::vector<std::string> models;
   std::string models_dir, cluster;
-  std::vector<std::string> http;
+  std::vector<std::string> http, grpc;
   std::string listen;
   std::string api_keys;  // a file
   std::vector<std::string> cors_origins;
+  std::string certificate, certificate_key;  // files
   bool lan = false, no_worker = false, no_auth = false;
   double wait_seconds = 60;
   coordinator::LoadRequest load;
@@ -71,13 +72,21 @@ absl::StatusOr<CoordinatorProcessOptions> CoordinatorOptionsOf(const UpOptions& 
   with.wait_for_workers = absl::Seconds(options.wait_seconds);
   with.no_auth = options.no_auth;
   with.cors_origins = options.cors_origins;
+  for (const std::string& address : options.grpc) {
+    POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(WithPort(address, kGrpcPort)));
+    with.grpc.push_back(JoinHostPort(at.host, at.port));
+  }
+  with.certificate = options.certificate;
+  with.certificate_key = options.certificate_key;
   if (!options.api_keys.empty()) {
     POTLUCK_ASSIGN_OR_RETURN(with.api_keys, ReadApiKeys(options.api_keys));
     with.needs_keys = !options.no_auth;
   }
-  for (const std::string& address : with.http) {
-    POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(address));
-    if (!IsLoopback(at.host) && !options.no_auth) with.needs_keys = true;
+  for (const std::vector<std::string>& addresses : {with.http, with.grpc}) {
+    for (const std::string& address : addresses) {
+      POTLUCK_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(address));
+      if (!IsLoopback(at.host) && !options.no_auth) with.needs_keys = true;
+    }
   }
   return with;
 }
@@ -85,7 +94,12 @@ absl::StatusOr<CoordinatorProcessOptions> CoordinatorOptionsOf(const UpOptions& 
 absl::Status PrintWelcome(const CoordinatorProcess& coordinator) {
   for (const std::string& http : coordinator.http_addresses()) {
     POTLUCK_ASSIGN_OR_RETURN(const std::string address, Reachable(http));
-    absl::PrintF("API             http://%s\n", address);
+    absl::PrintF("API             %s%s\n", coordinator.speaks_tls() ? "https://" : "http://",
+                 address);
+  }
+  for (const std::string& grpc : coordinator.grpc_addresses()) {
+    POTLUCK_ASSIGN_OR_RETURN(const std::string address, Reachable(grpc));
+    absl::PrintF("gRPC            %s%s\n", address, coordinator.speaks_tls() ? " (TLS)" : "");
   }
   POTLUCK_ASSIGN_OR_RETURN(const std::string line, coordinator.JoinLine());
   absl::PrintF("add a machine   potluck join %s\n", line);
@@ -102,7 +116,10 @@ absl::Status WriteUrl(const CoordinatorProcess& coordinator) {
   at.host = DialledHere(at.host);
   std::error_code error;
   std::filesystem::create_directories(DefaultStateFolder(), error);
-  std::ofstream(CoordinatorUrlFile()) << "http://" << JoinHostPort(at.host, at.port) << "\n";
+  // Loopback may go on in plain text, which asks for no name in the certificate.
+  const bool https = coordinator.speaks_tls() && !IsLoopback(at.host);
+  std::ofstream(CoordinatorUrlFile())
+      << (https ? "https://" : "http://") << JoinHostPort(at.host, at.port) << "\n";
   return absl::OkStatus();
 }
 
@@ -213,6 +230,12 @@ void AddUpCommand(CLI::App& app, Command& command) {
                  "HOST:PORT for people (default: 127.0.0.1:7070, with --lan 0.0.0.0:7070)")
       ->delimiter(',')
       ->check(AddressTrouble);
+  up->add_option("--grpc", options->grpc,
+                 "HOST or HOST:PORT (default: 7072) for people's programs that speak gRPC: "
+                 "docs/grpc.md")
+      ->delimiter(',')
+      ->check(
+          [](const std::string& address) { return AddressTrouble(WithPort(address, kGrpcPort)); });
   up->add_option("--listen", options->listen,
                  "HOST:PORT for workers (default: 127.0.0.1:7071, with --lan 0.0.0.0:7071)")
       ->check(AddressTrouble);
@@ -223,6 +246,13 @@ void AddUpCommand(CLI::App& app, Command& command) {
   up->add_option("--cors-origin", options->cors_origins,
                  "Web pages of these origins may ask, too: https://chat.example")
       ->delimiter(',');
+  CLI::Option* certificate =
+      up->add_option("--tls-cert", options->certificate,
+                     "Speak HTTPS with this certificate: a PEM file with its chain, read again "
+                     "when it changes");
+  up->add_option("--tls-key", options->certificate_key,
+                 "PEM file of its private key (default: it is in the certificate's file)")
+      ->needs(certificate);
   up->add_option("--cluster-name", options->cluster, "What people call it (default: the host's)");
   up->add_option("--wait-for-workers", options->wait_seconds,
                  "Seconds that a first plan waits for workers of --layers, and running requests "

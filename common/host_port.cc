@@ -35,6 +35,11 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   return HostPort{std::string(host), static_cast<uint16_t>(port)};
 }
 
+std::string WithPort(std::string_view text, uint16_t port) {
+  const bool has_port = !text.ends_with(']') && text.find(':') != text.npos;
+  return has_port ? std::string(text) : absl::StrCat(ToAbsl(text), ":", port);
+}
+
 std::string JoinHostPort(std::string_view host, uint16_t port) {
   const bool brackets = host.find(':') != std::string_view::npos;
   return absl::StrCat(brackets ? "[" : "", ToAbsl(host), brackets ? "]:" : ":", port);

@@ -16,6 +16,8 @@ struct HostPort {
 
 // InvalidArgument, saying what is missing. An IPv6 address needs its brackets.
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
+// `text`, with this port where it has none.
+std::string WithPort(std::string_view text, uint16_t port);
 // With brackets where the host has colons.
 std::string JoinHostPort(std::string_view host, uint16_t port);
 

@@ -39,6 +39,21 @@ int DecodeUtf8(std::string_view text, char32_t* code_point) {
   return length;
 }
 
+std::string ValidUtf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  while (!text.empty()) {
+    const int bytes = DecodeUtf8(text);
+    if (bytes == 0) {
+      AppendUtf8(0xFFFD, valid);
+    } else {
+      valid.append(text.substr(0, static_cast<size_t>(bytes)));
+    }
+    text.remove_prefix(static_cast<size_t>(std::max(bytes, 1)));
+  }
+  return valid;
+}
+
 void AppendUtf8(char32_t code_point, std::string& out) {
   if ((code_point >= 0xD800 && code_point <= 0xDFFF) || code_point > 0x10FFFF) code_point = 0xFFFD;
   const auto append = [&](char32_t byte) { out.push_back(static_cast<char>(byte)); };

@@ -22,6 +22,9 @@ std::string Printable(std::string_view text, size_t max_bytes = 120);
 // where `code_point` is given.
 int DecodeUtf8(std::string_view text, char32_t* code_point = nullptr);
 
+// `text` with U+FFFD in the place of each byte that is not part of valid UTF-8.
+std::string ValidUtf8(std::string_view text);
+
 // Appends `code_point` as UTF-8. Values that UTF-8 cannot carry become U+FFFD.
 void AppendUtf8(char32_t code_point, std::string& out);
 

@@ -12,7 +12,7 @@ packages_of() {
     build) echo g++ cmake ninja-build pkgconf libabsl-dev libpthreadpool-dev libcpuinfo-dev nlohmann-json3-dev \
                 libcli11-dev libtomlplusplus-dev libpcre2-dev libutf8proc-dev libssl-dev libboost1.81-dev libprotobuf-dev \
                 protobuf-compiler libgrpc++-dev protobuf-compiler-grpc prometheus-cpp-dev libjs-marked node-dompurify ;;
-    tests) echo libgtest-dev libgmock-dev libbenchmark-dev git python3 binutils clang-format-14 ccache chromium chromium-driver prometheus ;;
+    tests) echo libgtest-dev libgmock-dev libbenchmark-dev git python3 binutils openssl python3-grpcio python3-protobuf clang-format-14 ccache chromium chromium-driver prometheus ;;
     fuzz) echo clang-14 libclang-rt-14-dev llvm-14 ;;
     tidy) echo clang-14 clang-tidy-14 ;;
     arm64) echo g++-aarch64-linux-gnu qemu-user ;;

@@ -75,6 +75,7 @@ class Answer::Choice final : public RequestEvents {
   void OnFinished(const SchedulerEvent& end) override {
     cached_tokens = end.cached_tokens;
     CountEnd(end);
+    answer_.AddTimes(end.stage_times);
     if (end.admitted_at.has_value() &&
         (!answer_.admitted_at_ || *end.admitted_at < *answer_.admitted_at_))
       answer_.admitted_at_ = end.admitted_at;
@@ -190,6 +191,7 @@ Answer::~Answer() = default;
 
 void Answer::Start(model::InstanceId instance, std::vector<model::ChatPrompt> prompts,
                    const SequenceRequest& request) {
+  instance_ = instance;
   absl::Status status;
   for (model::ChatPrompt& prompt : prompts) {
     prompt_tokens_ += static_cast<int64_t>(prompt.ids.size());
@@ -204,6 +206,25 @@ void Answer::Start(model::InstanceId instance, std::vector<model::ChatPrompt> pr
   }
   if (!status.ok()) return Fail(status);
   reader_->OnBegin(*this);
+}
+
+void Answer::AddTimes(const StageTimes& times) {
+  for (const Instance* instance : around_.coordinator.instances()) {
+    if (instance->model().id != instance_ || instance->pipeline() == nullptr) continue;
+    const std::vector<partition::StagePlan>& stages = instance->pipeline()->plan.stages;
+    if (stages.size() != times.by_stage.size()) return;
+    if (stages_.size() != stages.size()) stages_.assign(stages.size(), {});
+    for (size_t i = 0; i < stages.size(); ++i) {
+      AnswerUsage::Stage& stage = stages_[i];
+      stage.worker = stages[i].name;
+      stage.device = stages[i].device_id.substr(stages[i].worker_id.size() + 1);
+      stage.first_layer = stages[i].first_layer;
+      stage.last_layer = stages[i].last_layer;
+      stage.steps += times.steps;
+      stage.computing_seconds += times.by_stage[i].computing_seconds;
+      stage.waiting_seconds += times.by_stage[i].waiting_seconds;
+    }
+  }
 }
 
 void Answer::OnChoiceEnd(Choice& choice, model::FinishReason reason) {
@@ -248,6 +269,7 @@ void Answer::End(std::string_view how) {
 AnswerUsage Answer::usage() const {
   AnswerUsage usage;
   usage.prompt_tokens = prompt_tokens_;
+  usage.stages = stages_;
   for (const auto& choice : choices_) {
     usage.generated_tokens += choice->generated_tokens;
     // The other choices of a prompt share what the first has computed.

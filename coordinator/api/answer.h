@@ -46,10 +46,19 @@ struct AnswerPiece {
 
 // Of all choices together, as far as they have come.
 struct AnswerUsage {
+  // Where the time of its steps went, others' tokens with them.
+  struct Stage {
+    std::string worker, device;  // names
+    int32_t first_layer = 0, last_layer = 0;
+    int64_t steps = 0;
+    double computing_seconds = 0, waiting_seconds = 0;
+  };
   int64_t prompt_tokens = 0;  // each prompt once
   int64_t cached_tokens = 0;  // of them, that needed no computing
   int64_t generated_tokens = 0;
   absl::Duration queue_time, prompt_time, generation_time;
+  std::vector<Stage>
+      stages;  // in their order, of choices that have ended, since the last change of plan
 };
 
 // How far a prompt is.
@@ -63,6 +72,10 @@ class Answer;
 // Who reads it. Calls are tasks of the executor but for `gone`.
 class AnswerReader {
  public:
+  // One that has more than so much unread is to be paused: nobody is computed for who does not
+  // read.
+  static constexpr size_t kMostUnreadBytes = 64 << 10;
+
   virtual ~AnswerReader() = default;
   // Nobody waits for it any more. Thread-safe.
   virtual bool gone() const = 0;
@@ -116,6 +129,7 @@ class Answer final : public Ongoing {
  private:
   class Choice;
 
+  void AddTimes(const StageTimes& times);
   void OnChoiceEnd(Choice& choice, model::FinishReason reason);
   void Fail(const absl::Status& why);
   void End(std::string_view how);
@@ -128,7 +142,9 @@ class Answer final : public Ongoing {
   const Around around_;
   const std::function<void()> ended_;
   std::vector<std::unique_ptr<Choice>> choices_;
+  model::InstanceId instance_ = 0;
   int64_t prompt_tokens_ = 0;
+  std::vector<AnswerUsage::Stage> stages_;
   absl::Duration started_at_;
   std::optional<absl::Duration> admitted_at_, first_token_at_;
   absl::Duration last_token_at_;

@@ -162,10 +162,15 @@ absl::Status InstanceScheduler::OnResult(wire::StepResult result, absl::Duration
     running_ = false;
     return status;
   }
-  // What a peer says of itself.
+  // What a peer says of itself: no more than there was, and no NaN.
+  const double took_seconds = absl::ToDoubleSeconds(now - step.composed_at);
   for (wire::StageTiming& timing : result.timings) {
-    timing.computing_seconds =
-        std::min(timing.computing_seconds, absl::ToDoubleSeconds(now - step.composed_at));
+    for (double* seconds : {&timing.computing_seconds, &timing.waiting_seconds})
+      *seconds = *seconds > 0 ? std::min(*seconds, took_seconds) : 0;
+  }
+  for (const model::SequenceId id : step.sequences) {
+    if (Sequence* sequence = Find(id); sequence != nullptr)
+      sequence->stage_times.Add(result.timings);
   }
   for (size_t i = 0; i < std::min(result.timings.size(), computing_seconds_.size()); ++i)
     computing_seconds_[i] += result.timings[i].computing_seconds;
@@ -282,6 +287,7 @@ void InstanceScheduler::End(Sequence& sequence, SchedulerEvent event) {
   event.cached_tokens = sequence.cached_tokens;
   event.generated_tokens = sequence.generated();
   event.admitted_at = sequence.admitted_at;
+  event.stage_times = sequence.stage_times;
   events_.push_back(std::move(event));
 }
 
@@ -373,6 +379,7 @@ std::vector<wire::Commit::Sequence> InstanceScheduler::BeginEpoch(PipelineShape 
   computing_seconds_.assign(shape_.stages.size(), 0);
   std::vector<wire::Commit::Sequence> kept;
   for (const auto& [id, sequence] : sequences_) {
+    sequence->stage_times = {};
     if (sequence->phase == Sequence::Phase::kWaiting) continue;
     kept.push_back({.start = StartOf(*sequence), .length = sequence->most_held()});
   }

@@ -90,7 +90,8 @@ struct SchedulerEvent {
   // kFinished and kFailed
   int32_t generated_tokens = 0;
   std::optional<absl::Duration> admitted_at;  // to the stages; none: it never was
-  absl::Status status;                        // kFailed
+  StageTimes stage_times;
+  absl::Status status;  // kFailed
 };
 
 struct SchedulerCounters {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -11,6 +12,7 @@
 #include "model/generation/finish_reason.h"
 #include "model/sampling/sampler.h"
 #include "model/step.h"
+#include "wire/messages.h"
 
 namespace potluck::coordinator {
 
@@ -26,6 +28,22 @@ struct SequenceRequest {
   std::optional<int32_t> rows_from;
 };
 
+// Where the time of steps went that carried a request, with whatever else was in them. Since the
+// present epoch began.
+struct StageTimes {
+  int64_t steps = 0;
+  std::vector<wire::StageTiming> by_stage;
+
+  void Add(std::span<const wire::StageTiming> timings) {
+    ++steps;
+    if (by_stage.size() < timings.size()) by_stage.resize(timings.size());
+    for (size_t i = 0; i < timings.size(); ++i) {
+      by_stage[i].waiting_seconds += timings[i].waiting_seconds;
+      by_stage[i].computing_seconds += timings[i].computing_seconds;
+    }
+  }
+};
+
 struct Sequence {
   enum class Phase : uint8_t {
     kWaiting,  // on no stage
@@ -39,6 +57,7 @@ struct Sequence {
   int32_t prompt_length = 0;
   int32_t cached_tokens = 0;  // of the prompt, that needed no computing when it was first admitted
   std::optional<absl::Duration> admitted_at;  // to the stages, for the first time
+  StageTimes stage_times;
   int32_t rows_taken = 0;  // positions whose rows have come, or are not wanted; where rows are
 
   Phase phase = Phase::kWaiting;

@@ -120,7 +120,7 @@ class ClusterTest(ProgramTest):
         self.coordinator = self.start("up", *([model] if model else []), "--no-worker", "--http", http, "--listen",
                                       listen, "--state-dir", self.folder + "/coordinator", "--cache-dir",
                                       self.folder + "/cache", *flags)
-        self.url = self.coordinator.wait_for(r"http://(\S+)")[1]
+        self.url = self.coordinator.wait_for(r"https?://(\S+)")[1]
         self.line = self.coordinator.wait_for(r"potluck join (\S+)")[1]
         return self.coordinator
 

@@ -49,5 +49,12 @@ TEST(HostPortTest, SaysWhatIsMissing) {
   }
 }
 
+TEST(HostPort, APortIsAddedWhereThereIsNone) {
+  EXPECT_EQ(WithPort("nas.local", 7072), "nas.local:7072");
+  EXPECT_EQ(WithPort("nas.local:80", 7072), "nas.local:80");
+  EXPECT_EQ(WithPort("[::1]", 7072), "[::1]:7072");
+  EXPECT_EQ(WithPort("[::1]:80", 7072), "[::1]:80");
+}
+
 }  // namespace
 }  // namespace potluck

@@ -31,6 +31,14 @@ TEST(AppendUtf8, ReplacesWhatUtf8CannotCarry) {
   EXPECT_EQ(text, "\xEF\xBF\xBD");
 }
 
+TEST(ValidUtf8, KeepsWhatIsValidAndReplacesEachOtherByte) {
+  EXPECT_EQ(ValidUtf8("Lauch \u00e9 \U0001F372"), "Lauch \u00e9 \U0001F372");
+  EXPECT_EQ(ValidUtf8("a\xff"
+                      "b\xe2\x82"),
+            "a\uFFFDb\uFFFD\uFFFD");
+  EXPECT_EQ(ValidUtf8(""), "");
+}
+
 TEST(Printable, EscapesAndCuts) {
   EXPECT_EQ(Printable("a\n\xFFz"), "a\\x0A\\xFFz");
   EXPECT_EQ(Printable("\xC2\x9B"

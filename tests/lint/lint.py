@@ -42,6 +42,8 @@ CONFINED = (
     (r"cuda|cublas|nvrtc", ("kernels/cuda",)),
     (r"prometheus/", ("common",)),
 )
+# Programs of other people's, as the documents show them.
+CLIENTS = "docs/clients"
 PATH_ENDINGS = (".md", ".json", ".txt", ".yml", ".yaml", ".toml", ".gguf", ".f32") + SOURCE
 # Not in the tree: what the build makes, and what lies beside the tree.
 OUTSIDE = ("build/", "../")
@@ -98,7 +100,7 @@ def include_error(tree, path, name, quoted):
     """Why `path` may not include `name`, or None."""
     for pattern, folders in CONFINED:
         confined = re.match(pattern, name) and not (quoted and name.split("/")[0] in MAY_INCLUDE)
-        if confined and not under(path, folders + ("tests",)):
+        if confined and not under(path, folders + ("tests", CLIENTS)):
             return f"{name} may be included only in {', '.join(folders)}"
     if not quoted or re.match(r".*\.pb\.h", name):
         return None
@@ -190,7 +192,7 @@ def check_tokens(tree):
          "clocks and seeds are given at construction; only cli/ makes them"),
     )
     for path in tree.files:
-        if not path.endswith(CPP):
+        if not path.endswith(CPP) or under(path, (CLIENTS,)):
             continue
         for number, line in enumerate(without_comments(tree.text(path)).splitlines(), 1):
             for pattern, folders, error in rules:

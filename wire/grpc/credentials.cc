@@ -1,6 +1,7 @@
 #include "wire/grpc/credentials.h"
 
 #include <mutex>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "common/host_port.h"
@@ -10,6 +11,10 @@
 #include "grpc/grpc_security.h"
 #include "grpc/support/log.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/ext/health_check_service_server_builder_option.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/resource_quota.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/server_builder.h"
 #include "wire/grpc/codec.h"
@@ -30,6 +35,11 @@ constexpr int kLookAheadBytes = 4 << 20;
 constexpr int kHttp2FrameBytes = 256 << 10;
 // Each member has few streams, each on a connection of its own.
 constexpr int kMaxStreamsPerConnection = 16;
+
+constexpr int kPublicKeepAliveMs = 30'000;
+constexpr int kMaxPublicStreamsPerConnection = 256;
+// Of all that people's programs have sent and that is not dealt with yet.
+constexpr size_t kPublicMemoryBytes = size_t{256} << 20;
 
 // What goes wrong is said in statuses; the libraries' own lines would only repeat it on standard
 // error.
@@ -76,17 +86,38 @@ void SetServerOptions(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
+// People's programs may be idle for long, and many calls share a connection.
+void SetPublicServerOptions(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kPublicKeepAliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPublicKeepAliveMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kPublicKeepAliveMs / 3);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxPublicStreamsPerConnection);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  grpc::ResourceQuota quota("people");
+  quota.Resize(kPublicMemoryBytes);
+  builder.SetResourceQuota(quota);
+}
+
 // gRPC's own C++ credentials of a server show one certificate for ever. Its C interface asks for
 // the present one before every handshake; each listening port asks for itself and remembers the
 // answer.
 class RenewableCredentials final : public grpc::ServerCredentials {
  public:
-  explicit RenewableCredentials(std::shared_ptr<const ServerIdentity> identity)
-      : identity_(std::move(identity)),
+  struct Shown {
+    ShownCertificate certificate;
+    std::string client_authority;  // PEM: who may have signed the clients'
+  };
+  // Tells what is to be shown, unless that is the given version.
+  using Ask = std::function<std::optional<Shown>(int64_t version)>;
+
+  RenewableCredentials(grpc_ssl_client_certificate_request_type of_clients, Ask ask)
+      : ask_(std::move(ask)),
         credentials_(grpc_ssl_server_credentials_create_with_options(
             grpc_ssl_server_credentials_create_options_using_config_fetcher(
-                GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY, &RenewableCredentials::Fetch,
-                this))) {}
+                of_clients, &RenewableCredentials::Fetch, this))) {}
   ~RenewableCredentials() override { grpc_server_credentials_release(credentials_); }
 
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
@@ -100,20 +131,95 @@ class RenewableCredentials final : public grpc::ServerCredentials {
   static grpc_ssl_certificate_config_reload_status Fetch(
       void* self, grpc_ssl_server_certificate_config** config) {
     auto& port = *static_cast<RenewableCredentials*>(self);
-    if (port.identity_->version() == port.given_)
-      return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
-    const auto [identity, version] = port.identity_->Get();
-    const grpc_ssl_pem_key_cert_pair pair{identity.private_key.c_str(),
-                                          identity.certificate.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(identity.authority.c_str(), &pair, 1);
-    port.given_ = version;
+    const std::optional<Shown> shown = port.ask_(port.given_);
+    if (!shown.has_value()) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+    const grpc_ssl_pem_key_cert_pair pair{shown->certificate.private_key.c_str(),
+                                          shown->certificate.chain.c_str()};
+    *config = grpc_ssl_server_certificate_config_create(shown->client_authority.c_str(), &pair, 1);
+    port.given_ = shown->certificate.version;
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
 
-  const std::shared_ptr<const ServerIdentity> identity_;
+  const Ask ask_;
   grpc_server_credentials* const credentials_;
   int64_t given_ = 0;
 };
+
+std::shared_ptr<grpc::ServerCredentials> CredentialsOf(
+    std::shared_ptr<const ServerIdentity> identity) {
+  return std::make_shared<RenewableCredentials>(
+      GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY,
+      [identity =
+           std::move(identity)](int64_t given) -> std::optional<RenewableCredentials::Shown> {
+        if (identity->version() == given) return std::nullopt;
+        const auto [shown, version] = identity->Get();
+        return RenewableCredentials::Shown{{shown.certificate, shown.private_key, version},
+                                           shown.authority};
+      });
+}
+
+std::shared_ptr<grpc::ServerCredentials> CredentialsOf(
+    std::function<ShownCertificate()> certificate) {
+  return std::make_shared<RenewableCredentials>(
+      GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+      [certificate =
+           std::move(certificate)](int64_t given) -> std::optional<RenewableCredentials::Shown> {
+        ShownCertificate shown = certificate();
+        if (shown.version == given) return std::nullopt;
+        // No client is asked for a certificate, but gRPC wants to know whose it would take.
+        std::string nobody = shown.chain;
+        return RenewableCredentials::Shown{std::move(shown), std::move(nobody)};
+      });
+}
+
+// Whether a server tells of its services. Linked in, the plugin would put itself into every server.
+class Reflection final : public grpc::ServerBuilderOption {
+ public:
+  explicit Reflection(bool reflection) : reflection_(reflection) {}
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  // Linked in, the plugin puts itself into every server.
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->clear();
+    if (reflection_)
+      plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+  }
+
+ private:
+  const bool reflection_;
+};
+
+// Adds ports to the builder; `ports` says which were chosen once the server is built.
+absl::Status AddPorts(
+    const std::vector<std::string>& addresses,
+    const std::function<std::shared_ptr<grpc::ServerCredentials>()>& make_credentials,
+    grpc::ServerBuilder& builder,
+    std::vector<std::shared_ptr<grpc::ServerCredentials>>& credentials, std::vector<int>& ports) {
+  ports.assign(addresses.size(), 0);
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    POTLUCK_ASSIGN_OR_RETURN(const HostPort address, ParseHostPort(addresses[i]));
+    credentials.push_back(make_credentials());
+    builder.AddListeningPort(JoinHostPort(address.host, address.port), credentials.back(),
+                             &ports[i]);
+  }
+  return absl::OkStatus();
+}
+
+// As asked for, with the ports that were chosen. `server` may be null.
+absl::StatusOr<std::vector<std::string>> ListeningOn(const std::vector<std::string>& addresses,
+                                                     const std::vector<int>& ports,
+                                                     const grpc::Server* server) {
+  std::vector<std::string> chosen;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (server == nullptr || ports[i] == 0) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", addresses[i],
+                       ": the port may be in use, or the address be of another machine"));
+    }
+    POTLUCK_ASSIGN_OR_RETURN(const HostPort address, ParseHostPort(addresses[i]));
+    chosen.push_back(JoinHostPort(address.host, static_cast<uint16_t>(ports[i])));
+  }
+  return chosen;
+}
 
 }  // namespace
 
@@ -141,31 +247,48 @@ absl::StatusOr<ListeningServer> StartServer(const std::shared_ptr<const ServerId
   SilenceLibraries();
   grpc::ServerBuilder builder;
   SetServerOptions(builder);
+  builder.SetOption(std::make_unique<Reflection>(false));
+  builder.SetOption(std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(nullptr));
   ListeningServer listening;
-  std::vector<HostPort> asked;
-  std::vector<int> ports(addresses.size());
-  for (size_t i = 0; i < addresses.size(); ++i) {
-    POTLUCK_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(addresses[i]));
-    listening.credentials.push_back(std::make_shared<RenewableCredentials>(identity));
-    builder.AddListeningPort(JoinHostPort(address.host, address.port), listening.credentials.back(),
-                             &ports[i]);
-    asked.push_back(std::move(address));
-  }
+  std::vector<int> ports;
+  POTLUCK_RETURN_IF_ERROR(AddPorts(
+      addresses, [&identity] { return CredentialsOf(identity); }, builder, listening.credentials,
+      ports));
   for (grpc::Service* service : services) builder.RegisterService(service);
 
   listening.queue = builder.AddCompletionQueue();
   listening.server = builder.BuildAndStart();
-  for (size_t i = 0; i < addresses.size(); ++i) {
-    if (listening.server && ports[i] != 0) {
-      listening.addresses.push_back(JoinHostPort(asked[i].host, static_cast<uint16_t>(ports[i])));
-      continue;
-    }
+  auto chosen = ListeningOn(addresses, ports, listening.server.get());
+  if (!chosen.ok()) {
     if (listening.server) listening.server->Shutdown();
     listening.queue->Shutdown();
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", addresses[i],
-                     ": the port may be in use, or the address be of another machine"));
+    return chosen.status();
   }
+  listening.addresses = *std::move(chosen);
+  return listening;
+}
+
+absl::StatusOr<PublicServer> StartPublicServer(const PublicServerOptions& options,
+                                               const std::vector<grpc::Service*>& services) {
+  SilenceLibraries();
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::ServerBuilder builder;
+  SetPublicServerOptions(builder);
+  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+  builder.SetOption(std::make_unique<Reflection>(true));
+  PublicServer listening;
+  std::vector<int> ports;
+  POTLUCK_RETURN_IF_ERROR(AddPorts(
+      options.addresses,
+      [&options] {
+        return options.certificate ? CredentialsOf(options.certificate)
+                                   : grpc::InsecureServerCredentials();
+      },
+      builder, listening.credentials, ports));
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  listening.server = builder.BuildAndStart();
+  POTLUCK_ASSIGN_OR_RETURN(listening.addresses,
+                           ListeningOn(options.addresses, ports, listening.server.get()));
   return listening;
 }
 

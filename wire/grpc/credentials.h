@@ -70,6 +70,27 @@ absl::StatusOr<ListeningServer> StartServer(const std::shared_ptr<const ServerId
                                             const std::vector<std::string>& addresses,
                                             const std::vector<grpc::Service*>& services);
 
+// A certificate that a server shows to people's programs; PEM.
+struct ShownCertificate {
+  std::string chain, private_key;
+  int64_t version = 1;  // another one for each certificate
+};
+struct PublicServerOptions {
+  std::vector<std::string> addresses;
+  // Asked before each handshake. Null: plain text, the one exception to TLS everywhere.
+  std::function<ShownCertificate()> certificate;
+  int max_message_bytes = 4 << 20;  // that is received
+};
+struct PublicServer {
+  std::vector<std::shared_ptr<grpc::ServerCredentials>> credentials;  // outlive the server
+  std::unique_ptr<grpc::Server> server;
+  std::vector<std::string> addresses;
+};
+// For people: nobody has to show a certificate. With the standard health service and reflection,
+// and services of gRPC's callback interface.
+absl::StatusOr<PublicServer> StartPublicServer(const PublicServerOptions& options,
+                                               const std::vector<grpc::Service*>& services);
+
 // The member of the cluster that the connection has proved; empty if none.
 WorkerId ProvedMember(const grpc::AuthContext& context);
 

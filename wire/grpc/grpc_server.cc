@@ -17,6 +17,7 @@
 #include "wire/grpc/live_calls.h"
 #include "wire/grpc/status_codes.h"
 #include "wire/grpc/stream.h"
+#include "wire/grpc/targets.h"
 #include "wire/version.h"
 
 namespace potluck::wire {
@@ -24,18 +25,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kGoodbyeTime(500);
 constexpr size_t kMostJoins = 64;  // at the same time
-
-// Where a connection comes from, without gRPC's prefix: "10.0.0.2:40112", "[::1]:40112".
-std::string AddressOf(const grpc::ServerContext& context) {
-  std::string peer = context.peer();
-  const size_t colon = peer.find(':');
-  if (colon != std::string::npos) peer.erase(0, colon + 1);
-  for (const auto& [escaped, plain] : {std::pair("%5B", "["), std::pair("%5D", "]")}) {
-    const size_t at = peer.find(escaped);
-    if (at != std::string::npos) peer.replace(at, 3, plain);
-  }
-  return peer;
-}
 
 using ByteStream = grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
 // Streams take bytes, as DialledCall sends them.
@@ -243,7 +232,7 @@ class GrpcServer::Impl {
   // In polling.
   absl::StatusOr<std::shared_ptr<Stream>> Accept(const grpc::ServerContext& context,
                                                  LinkKind kind) {
-    PeerIdentity peer{ProvedMember(*context.auth_context()), AddressOf(context)};
+    PeerIdentity peer{ProvedMember(*context.auth_context()), AddressOfPeer(context.peer())};
     if (peer.worker.empty()) {
       return absl::UnauthenticatedError(
           "this takes a certificate of the cluster: use 'potluck join' first");
@@ -271,7 +260,7 @@ class GrpcServer::Impl {
     attempt.certificate_request = request.certificate_request();
     attempt.proof = request.proof();
     attempt.name = request.name();
-    attempt.address = AddressOf(call->context());
+    attempt.address = AddressOfPeer(call->context().peer());
     attempt.proved = ProvedMember(*call->context().auth_context());
     bool waits = false;
     {

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 
 #include <memory>
+#include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -70,6 +72,28 @@ absl::StatusOr<std::vector<std::string>> ResolveTarget(const std::string& addres
         absl::StrCat("the host '", Printable(parsed.host), "' has no IP address"));
   }
   return targets;
+}
+
+std::string AddressOfPeer(const std::string& peer) {
+  std::string address = peer;
+  const size_t colon = address.find(':');
+  if (colon != std::string::npos) address.erase(0, colon + 1);
+  for (const auto& [escaped, plain] : {std::pair("%5B", "["), std::pair("%5D", "]")}) {
+    const size_t at = address.find(escaped);
+    if (at != std::string::npos) address.replace(at, 3, plain);
+  }
+  return address;
+}
+
+bool IsOnThisMachine(const std::string& peer) {
+  const auto address = ParseHostPort(AddressOfPeer(peer));
+  if (!address.ok()) return false;
+  constexpr std::string_view kMapped = "::ffff:";  // IPv4 in IPv6
+  std::string_view host = address->host;
+  if (host.starts_with(kMapped)) host.remove_prefix(kMapped.size());
+  in_addr v4;
+  return host == "::1" ||
+         (inet_pton(AF_INET, std::string(host).c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
 }
 
 }  // namespace potluck::wire

@@ -18,4 +18,9 @@ absl::StatusOr<Targets> ParseTarget(const std::string& address);
 // Asks the system, which may take seconds. Unavailable where it knows no such host.
 absl::StatusOr<std::vector<std::string>> ResolveTarget(const std::string& address);
 
+// What gRPC says of a peer ("ipv6:%5B::1%5D:40112"), as "HOST:PORT", and whether it is on this
+// machine.
+std::string AddressOfPeer(const std::string& peer);
+bool IsOnThisMachine(const std::string& peer);
+
 }  // namespace potluck::wire

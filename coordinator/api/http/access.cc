@@ -26,18 +26,14 @@ bool SameSecret(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-std::string_view KeyOf(const HttpRequest& request) {
-  constexpr std::string_view kBearer = "Bearer ";
-  const std::string_view authorization = request.Header("Authorization");
-  if (absl::StartsWithIgnoreCase(ToAbsl(authorization), ToAbsl(kBearer)))
-    return authorization.substr(kBearer.size());
-  return request.Header("api-key");
+bool Reads(const HttpRequest& request) {
+  return request.method == "GET" || request.method == "HEAD";
 }
 
 // Planning for any file says what files there are; a join code lets machines in.
 bool IsCommand(const HttpRequest& request) {
   return request.path == "/cluster/join-code" ||
-         (request.method != "GET" && request.path.starts_with("/cluster/"));
+         (!Reads(request) && request.path.starts_with("/cluster/"));
 }
 
 // "localhost" or a literal address of loopback, with or without a port. A name that only begins so
@@ -82,6 +78,23 @@ std::string WhyForeign(const AccessRules& rules, const HttpRequest& request) {
   // Its owner trusts that page with questions, not with the cluster.
   if (!IsCommand(request) && IsAllowedOrigin(rules, origin)) return "";
   return absl::StrCat("this comes from a web page of ", Printable(origin), ": ");
+}
+
+// OK, PermissionDenied where there are no keys, or Unauthenticated, beginning with `why`.
+absl::Status CheckPersonsKey(const AccessRules& rules, std::string_view key,
+                             const std::string& why) {
+  if (!rules.admin_key.empty() && SameSecret(key, rules.admin_key)) return absl::OkStatus();
+  if (rules.api_keys.empty()) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        why, "this coordinator has no keys; potluck up --lan makes them, --no-auth asks for none"));
+  }
+  // All are looked at, so that the time tells nothing of their order.
+  bool known = false;
+  for (const ApiKey& one : rules.api_keys) known |= SameSecret(key, one.key);
+  if (known) return absl::OkStatus();
+  return absl::UnauthenticatedError(
+      absl::StrCat(why, key.empty() ? "an API key is needed (Authorization: Bearer KEY)"
+                                    : "this API key is unknown"));
 }
 
 bool IsNameCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; }
@@ -134,8 +147,18 @@ HttpReply PreflightReply(const HttpRequest& request) {
   return reply;
 }
 
-std::string CallerOf(const AccessRules& rules, const HttpRequest& request) {
-  const std::string_view key = KeyOf(request);
+std::string_view KeyIn(std::string_view authorization, std::string_view api_key) {
+  constexpr std::string_view kBearer = "Bearer ";
+  if (absl::StartsWithIgnoreCase(ToAbsl(authorization), ToAbsl(kBearer)))
+    return authorization.substr(kBearer.size());
+  return api_key;
+}
+
+std::string_view KeyOf(const HttpRequest& request) {
+  return KeyIn(request.Header("Authorization"), request.Header("api-key"));
+}
+
+std::string CallerWith(const AccessRules& rules, std::string_view key) {
   if (!rules.admin_key.empty() && SameSecret(key, rules.admin_key)) return "admin";
   for (const ApiKey& one : rules.api_keys) {
     if (SameSecret(key, one.key)) return one.name;
@@ -147,29 +170,23 @@ absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request) {
   // The page has a place for the key.
   const bool is_page = request.path == "/" || request.path.starts_with("/web/");
   if (rules.open || request.method == "OPTIONS" || request.path == "/health" ||
-      request.path == "/v1/health" || (is_page && request.method == "GET"))
+      request.path == "/v1/health" || (is_page && Reads(request)))
     return absl::OkStatus();
   const std::string why = request.loopback ? WhyForeign(rules, request) : "";
   if (request.loopback && why.empty()) return absl::OkStatus();
   const std::string_view key = KeyOf(request);
-  if (!rules.admin_key.empty() && SameSecret(key, rules.admin_key)) return absl::OkStatus();
-  if (rules.api_keys.empty()) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        why, "this coordinator has no keys; potluck up --lan makes them, --no-auth asks for none"));
-  }
-  if (IsCommand(request)) {
+  const bool is_admin = !rules.admin_key.empty() && SameSecret(key, rules.admin_key);
+  if (IsCommand(request) && !rules.api_keys.empty() && !is_admin) {
     return absl::PermissionDeniedError(absl::StrCat(
         why,
         "this needs the admin key (Authorization: Bearer ADMIN_KEY), or the coordinator's own "
         "machine"));
   }
-  // All are looked at, so that the time tells nothing of their order.
-  bool known = false;
-  for (const ApiKey& one : rules.api_keys) known |= SameSecret(key, one.key);
-  if (known) return absl::OkStatus();
-  return absl::UnauthenticatedError(
-      absl::StrCat(why, key.empty() ? "an API key is needed (Authorization: Bearer KEY)"
-                                    : "this API key is unknown"));
+  return CheckPersonsKey(rules, key, why);
+}
+
+absl::Status CheckKey(const AccessRules& rules, std::string_view key, bool loopback) {
+  return rules.open || loopback ? absl::OkStatus() : CheckPersonsKey(rules, key, "");
 }
 
 }  // namespace potluck::coordinator

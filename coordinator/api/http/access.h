@@ -1,7 +1,7 @@
-// Who may ask a coordinator for what. A program on its own machine needs no key; but what comes
-// from there may be a web page that the machine's user has open, and such a page must not command
-// the cluster: its browser says which page it is (Origin), or, where a name of the page's own was
-// made to mean this machine, which name it asked (Host).
+// Who may ask a coordinator for what, over HTTP and over gRPC. A program on its own machine needs
+// no key; but what comes from there may be a web page that the machine's user has open, and such a
+// page must not command the cluster: its browser says which page it is (Origin), or, where a name
+// of the page's own was made to mean this machine, which name it asked (Host).
 #pragma once
 
 #include <string>
@@ -35,9 +35,14 @@ absl::StatusOr<std::vector<ApiKey>> ParseApiKeys(std::string_view text);
 // before it asks (OPTIONS) needs none.
 absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request);
 
-// Whose key it comes with, for the metrics: a name, "admin", or "none" where it has none that
-// counts.
-std::string CallerOf(const AccessRules& rules, const HttpRequest& request);
+// Likewise of what is no command and cannot come from a web page.
+absl::Status CheckKey(const AccessRules& rules, std::string_view key, bool loopback);
+
+// The key in "Authorization: Bearer KEY", else in "api-key: KEY"; empty: there is none.
+std::string_view KeyIn(std::string_view authorization, std::string_view api_key);
+std::string_view KeyOf(const HttpRequest& request);
+// Whose key it is, for the metrics: a name, "admin", or "none" where it is none that counts.
+std::string CallerWith(const AccessRules& rules, std::string_view key);
 
 // What tells a browser that the page it shows may read the answer: pages of this machine, of the
 // address that was asked itself, and of the origins that the rules name. Source: the Fetch

@@ -9,16 +9,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// A client that has so much unread is not computed for; it goes on when it has read all.
-constexpr size_t kUnreadBytes = 64 << 10;
 // Proxies and clients close a stream that says nothing for long.
 constexpr absl::Duration kKeepAlive = absl::Seconds(15);
-
-// OpenAI has no word for an answer that was cancelled; nobody reads one.
-const char* NameOf(model::FinishReason reason, bool calls) {
-  if (reason == model::FinishReason::kLength) return "length";
-  return calls ? "tool_calls" : "stop";
-}
 
 // The fragments of each call joined.
 void Join(std::vector<AnswerCall>& calls, std::vector<AnswerCall> more) {
@@ -60,7 +52,7 @@ void CompletionAnswer::OnBegin(Answer& answer) {
     keep_alive_.Cancel();
   }));
   if (!streams()) return;
-  exchange_->BeginStream(200, "text/event-stream", {{"Cache-Control", "no-cache"}});
+  exchange_->BeginStream(200, kEventStream, {{"Cache-Control", "no-cache"}});
   last_write_at_ = executor_.clock().SinceStart();
   KeepAlive();
 }
@@ -116,7 +108,7 @@ void CompletionAnswer::OnChoiceEnd(int index, model::FinishReason reason) {
   ++num_ended_;
   Choice& choice = choices_[static_cast<size_t>(index)];
   CompletionChoice& said = choice.said;
-  said.finish_reason = NameOf(reason, choice.calls);
+  said.finish_reason = FinishReasonName(reason, choice.calls);
   if (!streams()) return;
   CompletionChoice now = said;
   now.has_logprobs = false;
@@ -190,7 +182,7 @@ void CompletionAnswer::Write(std::string bytes) {
 }
 
 void CompletionAnswer::PauseIfUnread() {
-  if (paused_ || answer_ == nullptr || exchange_->queued_bytes() <= kUnreadBytes) return;
+  if (paused_ || answer_ == nullptr || exchange_->queued_bytes() <= kMostUnreadBytes) return;
   paused_ = true;
   answer_->SetReaderPaused(true);
   exchange_->OnDrained(WhileAlive([this] {

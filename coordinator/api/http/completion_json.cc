@@ -165,6 +165,14 @@ ordered_json TimingsJson(const AnswerUsage& usage) {
   const int64_t computed = usage.prompt_tokens - usage.cached_tokens;
   // The first token is the prompt's last step.
   const int64_t decoded = usage.generated_tokens - 1;
+  ordered_json stages = ordered_json::array();
+  for (const AnswerUsage::Stage& stage : usage.stages)
+    stages.push_back({{"worker", stage.worker},
+                      {"device", stage.device},
+                      {"layers", {stage.first_layer, stage.last_layer}},
+                      {"steps", stage.steps},
+                      {"computing_ms", stage.computing_seconds * 1e3},
+                      {"waiting_ms", stage.waiting_seconds * 1e3}});
   return {{"cache_n", usage.cached_tokens},
           {"prompt_n", computed},
           {"prompt_ms", Milliseconds(usage.prompt_time)},
@@ -174,7 +182,8 @@ ordered_json TimingsJson(const AnswerUsage& usage) {
           {"predicted_ms", Milliseconds(usage.generation_time)},
           {"predicted_per_token_ms", PerToken(decoded, usage.generation_time)},
           {"predicted_per_second", PerSecond(decoded, usage.generation_time)},
-          {"queue_ms", Milliseconds(usage.queue_time)}};
+          {"queue_ms", Milliseconds(usage.queue_time)},
+          {"stages", std::move(stages)}};
 }
 
 ordered_json ProgressJson(const PromptProgress& progress) {

@@ -32,6 +32,11 @@ nlohmann::ordered_json ChunkChoice(CompletionKind kind, const CompletionChoice& 
 // {"role": "assistant", "content": null}: what a chat's choice begins with.
 nlohmann::ordered_json RoleChoice(int index);
 
+// OpenAI has no word for an answer that was cancelled; nobody reads one. `calls`: of tools.
+inline const char* FinishReasonName(model::FinishReason reason, bool calls) {
+  if (reason == model::FinishReason::kLength) return "length";
+  return calls ? "tool_calls" : "stop";
+}
 // {"id", "token", "logprob", "bytes"}
 nlohmann::ordered_json LogprobJson(const model::TokenLogprob& token,
                                    const model::Tokenizer& tokenizer);

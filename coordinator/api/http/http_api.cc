@@ -10,6 +10,7 @@
 #include "common/text.h"
 #include "coordinator/api/cluster_json.h"
 #include "coordinator/api/cluster_metrics.h"
+#include "coordinator/api/http/cluster_events.h"
 #include "coordinator/api/http/completion_answer.h"
 #include "coordinator/api/http/embedding_answer.h"
 #include "coordinator/api/http/embedding_request.h"
@@ -46,7 +47,7 @@ HttpApi::HttpApi(HttpApiOptions options, const Around& around)
       metrics_(around.metrics),
       executor_(around.executor),
       thinking_(around.thinking),
-      events_(coordinator_, executor_) {}
+      watch_(around.watch) {}
 
 const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
   static const std::map<std::string, Route> routes = {
@@ -87,14 +88,16 @@ void HttpApi::Handle(Exchange exchange) {
     HttpReply reply = PreflightReply(request);
     return exchange->Respond(reply.status, reply.content_type, "", std::move(reply.headers));
   }
-  if (const WebFile* file = FindWebFile(request.path); file != nullptr && request.method == "GET")
+  // What is only asked for its head is answered alike: the server leaves the body out.
+  const std::string method = request.method == "HEAD" ? "GET" : request.method;
+  if (const WebFile* file = FindWebFile(request.path); file != nullptr && method == "GET")
     return RespondFile(*exchange, *file);
-  const auto route = Routes().find(absl::StrCat(request.method, " ", request.path));
+  const auto route = Routes().find(absl::StrCat(method, " ", request.path));
   if (route != Routes().end()) {
     metrics_
         .AddCounter("potluck_http_requests_total",
                     "Requests over HTTP, by whose key they came with",
-                    {{"path", request.path}, {"key", CallerOf(options_.access, request)}})
+                    {{"path", request.path}, {"key", CallerWith(options_.access, KeyOf(request))}})
         .Add(1);
     (this->*route->second)(std::move(exchange));
     return;
@@ -126,7 +129,10 @@ void HttpApi::Cluster(Exchange exchange) {
   RespondJson(*exchange, ClusterJson(coordinator_, executor_.clock().SinceStart()));
 }
 
-void HttpApi::Events(Exchange exchange) { events_.Watch(std::move(exchange)); }
+void HttpApi::Events(Exchange exchange) {
+  if (exchange->request().method == "HEAD") return exchange->Respond(200, kEventStream, "");
+  WatchCluster(watch_, std::move(exchange));
+}
 
 // The state is taken here, the text is made where no token waits for it.
 void HttpApi::Metrics(Exchange exchange) {

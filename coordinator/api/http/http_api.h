@@ -29,8 +29,8 @@
 #include "absl/status/statusor.h"
 #include "common/executor.h"
 #include "common/metrics.h"
+#include "coordinator/api/cluster_watch.h"
 #include "coordinator/api/http/access.h"
-#include "coordinator/api/http/cluster_events.h"
 #include "coordinator/api/http/completion_request.h"
 #include "coordinator/api/http/http_server.h"
 #include "coordinator/api/http/text_answers.h"
@@ -54,6 +54,7 @@ class HttpApi {
     Coordinator& coordinator;
     ServedModels& models;
     Inference& inference;
+    ClusterWatch& watch;
     MetricRegistry& metrics;
     Executor& executor;
     // Where plans are made that somebody only wants to know, so that no token and no heartbeat
@@ -113,7 +114,7 @@ class HttpApi {
   MetricRegistry& metrics_;
   Executor& executor_;
   Executor& thinking_;
-  ClusterEvents events_;
+  ClusterWatch& watch_;
   const std::shared_ptr<bool> thoughts_ = std::make_shared<bool>();  // each has a copy
 };
 

@@ -1,7 +1,6 @@
 #include "coordinator/api/http/http_server.h"
 
 #include <pthread.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <atomic>
@@ -12,9 +11,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/core/string.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <chrono>
@@ -28,6 +26,7 @@
 #include "common/mutex.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "coordinator/api/http/client_stream.h"
 
 namespace potluck::coordinator {
 namespace {
@@ -46,6 +45,7 @@ constexpr std::chrono::seconds kLinger(2);
 // Of further requests, read while one is being answered: behind them the client's end is seen. What
 // has sent more than that is found gone when its answer is written.
 constexpr size_t kMostAhead = size_t{64} << 10;
+constexpr size_t kReadBytes = size_t{16} << 10;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::string AddressOf(const tcp::endpoint& endpoint) {
@@ -92,12 +92,12 @@ struct Shared {
   bool closed ABSL_GUARDED_BY(mutex) = false;
 };
 
-// One socket: requests come in one after the other, each is answered before the next is read. Lives
-// on the io thread.
+// One socket: requests come in one after the other, each is answered before the next is looked at.
+// Lives on the io thread.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::shared_ptr<Shared> shared, tcp::socket socket)
-      : shared_(std::move(shared)), stream_(std::move(socket)) {
+      : shared_(std::move(shared)), stream_(std::move(socket)), deadline_(shared_->io) {
     error_code ignored;
     stream_.socket().set_option(tcp::no_delay(true), ignored);
     const tcp::endpoint peer = stream_.socket().remote_endpoint(ignored);
@@ -110,15 +110,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Shared& shared() { return *shared_; }
   std::shared_ptr<Shared> shared_owner() const { return shared_; }
 
-  void ReadRequest() {
-    parser_.emplace();
-    parser_->header_limit(static_cast<uint32_t>(shared_->options.max_header_bytes));
-    parser_->body_limit(shared_->options.max_body_bytes);
-    stream_.expires_after(absl::ToChronoMilliseconds(shared_->options.request_timeout));
-    http::async_read_header(
-        stream_, buffer_, *parser_,
-        [self = shared_from_this()](error_code error, size_t) { self->OnHeader(error); });
-  }
+  void Begin();
+  // The last answer of this connection.
   void Refuse(int status, std::string text) {
     Refuse({status, std::string(kPlainText), std::move(text), {}});
   }
@@ -135,48 +128,72 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Break() {
     error_code ignored;
     stream_.socket().close(ignored);
+    deadline_.cancel(ignored);
   }
   // What has been answered still reaches a client that reads; nothing else is waited for.
   void CloseAfterAnswer() {
     if (!answered_ || !writing_) return Break();
-    closing_.emplace(shared_->io, kLinger);
-    closing_->async_wait([weak = weak_from_this()](error_code error) {
-      const auto self = weak.lock();
-      if (!error && self) self->Break();
-    });
+    BreakIn(kLinger);
+    closing_ = true;
   }
   bool keep_alive() const { return keep_alive_; }
 
  private:
-  // The last answer of this connection.
+  // What the client's bytes are for.
+  enum class Phase { kRequest, kNextRequest, kNothing };
+
   void Refuse(const HttpReply& reply);
-  void OnHeader(error_code error);
-  void ReadBody();
-  void OnRequest(error_code error);
-  // Whether reading a request failed; says so where the client may still listen.
-  bool Failed(error_code error);
+  void ReadRequest();
+  // One read at a time, for whatever the phase is when it is over: one in TLS cannot be taken back.
+  void Read();
+  void OnRead(error_code error, size_t count);
+  void Parse();
+  // Whether the body is to be read.
+  bool OnHeader();
+  void OnRequest();
+  // What is asked over plain text of a server that has a certificate.
+  std::optional<HttpReply> PlainRefusal() const;
+  // Says so where the client may still listen.
+  void ParsingFailed(error_code error);
   HttpRequest TakeHeader() const;
-  void WatchForClose();
-  void OnReadable(error_code error);
   void WriteNext();
+  void OnWritten(error_code error);
   void AfterAnswer();
+  void EndWriting();
   // A connection that is closed with input unread is reset, and the answer may be lost with it.
   void DiscardInput();
   void ClientIsGone();
 
+  // Breaks the connection then, unless another time is set, or none.
+  void BreakIn(std::chrono::milliseconds time) {
+    if (closing_) return;
+    deadline_.expires_after(time);
+    deadline_.async_wait([weak = weak_from_this()](error_code error) {
+      const auto self = weak.lock();
+      if (error || !self || self->deadline_.expiry() > std::chrono::steady_clock::now()) return;
+      self->Break();
+    });
+  }
+  void NoDeadline() {
+    if (!closing_) deadline_.expires_at(std::chrono::steady_clock::time_point::max());
+  }
+
   const std::shared_ptr<Shared> shared_;
-  beast::tcp_stream stream_;
-  beast::flat_buffer buffer_;
+  ClientStream stream_;
+  asio::steady_timer deadline_;            // of what is being waited for
+  std::array<char, kReadBytes> incoming_;  // of the read that is under way
+  beast::flat_buffer buffer_;              // what has come and is still to be looked at
   std::optional<http::request_parser<http::string_body>> parser_;
   HttpRequest request_;  // that is coming in
   std::string peer_;
+  Phase phase_ = Phase::kRequest;
   bool loopback_ = false;
   bool keep_alive_ = false;
+  bool reading_ = false;
   bool writing_ = false;
   bool answered_ = false;
-  std::optional<asio::steady_timer> closing_;  // runs where the server ends before the answer
+  bool closing_ = false;  // the server ends before the answer; the deadline stands
   std::deque<std::string> queue_;
-  std::array<char, 4096> discarded_;
   std::weak_ptr<Exchange> exchange_;  // of the request that is being answered
 };
 
@@ -303,23 +320,79 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
   absl::AnyInvocable<void()> drained_ ABSL_GUARDED_BY(mutex_);
 };
 
-bool Connection::Failed(error_code error) {
-  if (!error) return false;
-  if (error == http::error::header_limit) {
-    Refuse(431, "The header is too long.\n");
-  } else if (error == http::error::body_limit) {
-    Refuse(413, "The body is too long.\n");
-  } else if (error.category() == make_error_code(http::error::bad_method).category() &&
-             error != http::error::end_of_stream && error != http::error::partial_message) {
-    Refuse(400, absl::StrCat("This is no HTTP/1.1 request: ", error.message(), ".\n"));
-  } else {
-    Break();
+void Connection::Begin() {
+  BreakIn(absl::ToChronoMilliseconds(shared_->options.request_timeout));
+  if (!shared_->options.certificate) return ReadRequest();
+  stream_.AsyncBegin(shared_->options.certificate(),
+                     [self = shared_from_this()](error_code error, auto&&...) {
+                       if (error) return self->Break();
+                       self->ReadRequest();
+                     });
+}
+
+void Connection::ReadRequest() {
+  phase_ = Phase::kRequest;
+  answered_ = false;
+  parser_.emplace();
+  parser_->header_limit(static_cast<uint32_t>(shared_->options.max_header_bytes));
+  parser_->body_limit(shared_->options.max_body_bytes);
+  BreakIn(absl::ToChronoMilliseconds(shared_->options.request_timeout));
+  Parse();
+}
+
+void Connection::Read() {
+  if (std::exchange(reading_, true)) return;
+  stream_.async_read_some(asio::buffer(incoming_),
+                          [self = shared_from_this()](error_code error, size_t count) {
+                            self->reading_ = false;
+                            self->OnRead(error, count);
+                          });
+}
+
+void Connection::OnRead(error_code error, size_t count) {
+  if (phase_ == Phase::kNothing) return;
+  buffer_.commit(asio::buffer_copy(buffer_.prepare(count), asio::buffer(incoming_)));
+  switch (phase_) {
+    case Phase::kRequest:
+      return error ? Break() : Parse();
+    case Phase::kNextRequest:  // or an end of line too many: it waits for its turn
+      if (error) return ClientIsGone();
+      if (buffer_.size() < kMostAhead) Read();
+      return;
+    case Phase::kNothing:
+      return;
   }
-  return true;
+}
+
+void Connection::Parse() {
+  while (!parser_->is_done()) {
+    if (buffer_.size() == 0) return Read();
+    const bool had_header = parser_->is_header_done();
+    parser_->eager(had_header);
+    error_code error;
+    buffer_.consume(parser_->put(buffer_.cdata(), error));
+    if (error == http::error::need_more) return Read();
+    if (error) return ParsingFailed(error);
+    if (!had_header && parser_->is_header_done() && !OnHeader()) return;
+  }
+  OnRequest();
+}
+
+void Connection::ParsingFailed(error_code error) {
+  if (error == http::error::header_limit) {
+    Refuse(431, absl::StrCat("The header is too long: at most ", shared_->options.max_header_bytes,
+                             " bytes.\n"));
+  } else if (error == http::error::body_limit) {
+    Refuse(413, absl::StrCat("The body is too long: at most ", shared_->options.max_body_bytes,
+                             " bytes.\n"));
+  } else {
+    Refuse(400, absl::StrCat("This is no HTTP/1.1 request: ", error.message(), ".\n"));
+  }
 }
 
 void Connection::Refuse(const HttpReply& reply) {
   keep_alive_ = false;
+  phase_ = Phase::kNothing;
   exchange_.reset();
   const std::string length = absl::StrCat("Content-Length: ", reply.body.size(), "\r\n");
   Enqueue(Head(reply.status, reply.content_type, shared_->CommonHeaders(request_), reply.headers,
@@ -328,21 +401,32 @@ void Connection::Refuse(const HttpReply& reply) {
   FinishAnswer();
 }
 
-void Connection::OnHeader(error_code error) {
-  if (Failed(error)) return;
+bool Connection::OnHeader() {
   request_ = TakeHeader();
-  if (const std::optional<HttpReply> refusal = shared_->gate(request_)) return Refuse(*refusal);
-  if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return ReadBody();
-  asio::async_write(stream_, asio::buffer(kContinue),
-                    [self = shared_from_this()](error_code failed, size_t) {
-                      if (!self->Failed(failed)) self->ReadBody();
-                    });
+  std::optional<HttpReply> refusal = PlainRefusal();
+  if (!refusal) refusal = shared_->gate(request_);
+  if (refusal) {
+    Refuse(*refusal);
+    return false;
+  }
+  if (beast::iequals(parser_->get()[http::field::expect], "100-continue"))
+    Enqueue(std::string(kContinue));
+  return true;
 }
 
-void Connection::ReadBody() {
-  http::async_read(
-      stream_, buffer_, *parser_,
-      [self = shared_from_this()](error_code error, size_t) { self->OnRequest(error); });
+// Programs on this machine need no certificate's name for it. Browsers are sent on.
+std::optional<HttpReply> Connection::PlainRefusal() const {
+  if (!shared_->options.certificate || stream_.is_tls() || loopback_) return std::nullopt;
+  const std::string_view host = request_.Header("host");
+  if (request_.method == "GET" && !host.empty()) {
+    const std::string query = request_.query.empty() ? "" : "?" + request_.query;
+    return HttpReply{308,
+                     std::string(kPlainText),
+                     "This address speaks HTTPS.\n",
+                     {{"Location", absl::StrCat("https://", ToAbsl(host), request_.path, query)}}};
+  }
+  return HttpReply{
+      400, std::string(kPlainText), "This address speaks HTTPS: write https://.\n", {}};
 }
 
 HttpRequest Connection::TakeHeader() const {
@@ -361,16 +445,15 @@ HttpRequest Connection::TakeHeader() const {
   return request;
 }
 
-void Connection::OnRequest(error_code error) {
-  if (Failed(error)) return;
-  stream_.expires_never();
+void Connection::OnRequest() {
+  NoDeadline();
   const bool is_http_1_1 = parser_->get().version() >= 11;
   keep_alive_ = is_http_1_1 && parser_->get().keep_alive();
-  answered_ = false;
   request_.body = std::move(parser_->get().body());
   auto exchange = std::make_shared<Exchange>(shared_from_this(), std::move(request_), is_http_1_1);
   exchange_ = exchange;
-  WatchForClose();
+  phase_ = Phase::kNextRequest;
+  if (buffer_.size() < kMostAhead) Read();
   shared_->executor.Post([shared = shared_, exchange = std::move(exchange)]() mutable {
     {
       MutexLock lock(shared->mutex);
@@ -380,25 +463,6 @@ void Connection::OnRequest(error_code error) {
   });
 }
 
-void Connection::WatchForClose() {
-  stream_.socket().async_wait(tcp::socket::wait_read, [weak = weak_from_this()](error_code error) {
-    if (auto self = weak.lock()) self->OnReadable(error);
-  });
-}
-
-void Connection::OnReadable(error_code error) {
-  if (error == asio::error::operation_aborted || answered_) return;
-  if (buffer_.size() >= kMostAhead) return;
-  const auto space = buffer_.prepare(kMostAhead - buffer_.size());
-  const ssize_t count =
-      recv(stream_.socket().native_handle(), space.data(), space.size(), MSG_DONTWAIT);
-  const bool waits = count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
-  if (count <= 0 && !waits) return ClientIsGone();
-  // The next request, or an end of line too many: it waits for its turn.
-  if (count > 0) buffer_.commit(static_cast<size_t>(count));
-  WatchForClose();
-}
-
 void Connection::ClientIsGone() {
   if (auto exchange = exchange_.lock()) exchange->ClientIsGone();
   Break();
@@ -406,42 +470,50 @@ void Connection::ClientIsGone() {
 
 void Connection::WriteNext() {
   writing_ = true;
-  stream_.expires_after(absl::ToChronoMilliseconds(shared_->options.stall_timeout));
-  asio::async_write(stream_, asio::buffer(queue_.front()),
-                    [self = shared_from_this()](error_code error, size_t) {
-                      self->writing_ = false;
-                      self->stream_.expires_never();
-                      const size_t written = self->queue_.front().size();
-                      self->queue_.pop_front();
-                      if (error) {
-                        self->queue_.clear();
-                        return self->ClientIsGone();
-                      }
-                      if (auto exchange = self->exchange_.lock()) exchange->Written(written);
-                      if (!self->queue_.empty()) return self->WriteNext();
-                      if (self->answered_) self->AfterAnswer();
-                    });
+  if (phase_ != Phase::kRequest)
+    BreakIn(absl::ToChronoMilliseconds(shared_->options.stall_timeout));
+  asio::async_write(
+      stream_, asio::buffer(queue_.front()),
+      [self = shared_from_this()](error_code error, size_t) { self->OnWritten(error); });
+}
+
+void Connection::OnWritten(error_code error) {
+  writing_ = false;
+  if (phase_ != Phase::kRequest) NoDeadline();
+  const size_t written = queue_.front().size();
+  queue_.pop_front();
+  if (error) {
+    queue_.clear();
+    return ClientIsGone();
+  }
+  if (auto exchange = exchange_.lock()) exchange->Written(written);
+  if (!queue_.empty()) return WriteNext();
+  if (answered_) AfterAnswer();
 }
 
 void Connection::AfterAnswer() {
   exchange_.reset();
-  if (closing_) {
-    closing_.reset();
-    return Break();
-  }
+  if (closing_) return Break();
+  if (keep_alive_ && stream_.socket().is_open()) return ReadRequest();
+  phase_ = Phase::kNothing;
+  BreakIn(kLinger);
+  if (!stream_.is_tls()) return EndWriting();
+  stream_.AsyncGoodbye([self = shared_from_this()](error_code) { self->EndWriting(); });
+}
+
+void Connection::EndWriting() {
   error_code ignored;
   stream_.socket().cancel(ignored);
-  if (keep_alive_ && stream_.socket().is_open()) return ReadRequest();
   stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
-  stream_.expires_after(kLinger);
   DiscardInput();
 }
 
 void Connection::DiscardInput() {
-  stream_.async_read_some(asio::buffer(discarded_),
-                          [self = shared_from_this()](error_code error, size_t) {
-                            if (!error) self->DiscardInput();
-                          });
+  stream_.socket().async_read_some(asio::buffer(incoming_),
+                                   [self = shared_from_this()](error_code error, size_t) {
+                                     if (error) return self->Break();
+                                     self->DiscardInput();
+                                   });
 }
 
 class BeastServer final : public HttpServer {
@@ -525,7 +597,7 @@ class BeastServer final : public HttpServer {
       if (shared_->connections > shared_->options.max_connections) {
         connection->Refuse(503, "There are too many connections. Try again later.\n");
       } else {
-        connection->ReadRequest();
+        connection->Begin();
       }
       Accept(acceptor);
     });

@@ -20,6 +20,10 @@
 #include "absl/time/time.h"
 #include "common/executor.h"
 
+namespace boost::asio::ssl {
+class context;
+}
+
 namespace potluck::coordinator {
 
 struct HttpRequest {
@@ -78,6 +82,10 @@ struct HttpServerOptions {
   absl::Duration request_timeout = absl::Seconds(60);
   // For a client that reads nothing of its answer.
   absl::Duration stall_timeout = absl::Minutes(10);
+  // Gives what clients are shown that speak TLS; others are then heard on loopback only. Null:
+  // there is none, and all speak in plain text. Called on the server's own thread for each
+  // connection.
+  std::function<std::shared_ptr<boost::asio::ssl::context>()> certificate;
   // What every answer to a request says beside its own headers. Called on any thread.
   std::function<HttpHeaders(const HttpRequest&)> common_headers;
 };

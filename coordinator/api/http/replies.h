@@ -11,6 +11,7 @@
 namespace potluck::coordinator {
 
 inline constexpr char kJsonType[] = "application/json";
+inline constexpr char kEventStream[] = "text/event-stream";
 
 void RespondJson(HttpExchange& exchange, const nlohmann::ordered_json& json, int status = 200);
 

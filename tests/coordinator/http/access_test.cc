@@ -137,7 +137,8 @@ TEST(AccessTest, ABrowserIsToldWhichPagesMayRead) {
 
 TEST(AccessTest, TellsWhoseKeyItIs) {
   const auto caller = [](const std::string& key) {
-    return CallerOf(kKeys, Request("GET", "/cluster", {{"Authorization", "Bearer " + key}}));
+    return CallerWith(kKeys,
+                      KeyOf(Request("GET", "/cluster", {{"Authorization", "Bearer " + key}})));
   };
   EXPECT_EQ(caller("people"), "desk");
   EXPECT_EQ(caller("other"), "guest");

@@ -69,7 +69,7 @@ class HttpApiTest : public testing::Test {
         HttpApiOptions{
             .access = RulesOf(api_key, admin_key),
             .join_line = [](bool replace) { return replace ? "nas:7071/new" : "nas:7071/old"; }},
-        HttpApi::Around{coordinator_, models_, inference_, metrics_, *logic_, *thinking_});
+        HttpApi::Around{coordinator_, models_, inference_, watch_, metrics_, *logic_, *thinking_});
   }
   std::shared_ptr<Reply> Ask(const std::string& method, const std::string& path,
                              const std::string& body = "", const std::string& key = "",
@@ -124,6 +124,7 @@ class HttpApiTest : public testing::Test {
                         .local_time = [] { return absl::CivilSecond(2025, 1, 1); },
                         .random = [] { return uint64_t{4}; }},
                        Inference::Around{coordinator_, models_, *logic_, *reading_, metrics_}};
+  ClusterWatch watch_{coordinator_, *logic_};
   std::unique_ptr<HttpApi> api_;
 };
 

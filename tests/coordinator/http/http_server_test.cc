@@ -8,6 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/write.hpp>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -19,6 +25,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/host_port.h"
 #include "common/thread_executor.h"
+#include "wire/trust/cluster_authority.h"
 
 namespace potluck::coordinator {
 namespace {
@@ -385,6 +392,134 @@ TEST_F(HttpServerTest, SaysWhyItCannotListen) {
   EXPECT_THAT(std::string(taken.status().message()), HasSubstr("--http"));
   const auto nonsense = HttpServer::Start({.addresses = {"nowhere"}}, executor_, gate_, Echo);
   EXPECT_EQ(nonsense.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// --- TLS -----------------------------------------------------------------------------------------
+
+namespace asio = boost::asio;
+
+class TlsClient {
+ public:
+  explicit TlsClient(const std::string& address) {
+    const HostPort at = *ParseHostPort(address);
+    stream_.next_layer().connect({asio::ip::make_address(at.host), at.port});
+    stream_.handshake(asio::ssl::stream_base::client);
+  }
+  void Send(std::string_view text) {
+    boost::system::error_code ignored;
+    asio::write(stream_, asio::buffer(text), ignored);
+  }
+  // Everything that comes until the text is in it or the connection ends.
+  std::string ReadUntil(std::string_view end) {
+    boost::system::error_code error;
+    const size_t count = asio::read_until(stream_, asio::dynamic_buffer(got_), end, error);
+    const std::string text = got_.substr(0, error ? got_.size() : count);
+    got_.erase(0, text.size());
+    ended_ = error;
+    return text;
+  }
+  // How the last read ended.
+  boost::system::error_code ended() const { return ended_; }
+
+ private:
+  asio::io_context io_;
+  asio::ssl::context context_{asio::ssl::context::tls_client};
+  asio::ssl::stream<asio::ip::tcp::socket> stream_{io_, context_};
+  std::string got_;
+  boost::system::error_code ended_;
+};
+
+class HttpsServerTest : public HttpServerTest {
+ protected:
+  void StartTls(HttpServer::Handler handler, HttpServerOptions options = {}) {
+    const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+    const auto authority = wire::ClusterAuthority::OpenOrCreate(testing::TempDir(), now).value();
+    const wire::TlsIdentity identity = authority.MakeCoordinatorIdentity(now).value();
+    auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
+    context->use_certificate_chain(asio::buffer(identity.certificate));
+    context->use_private_key(asio::buffer(identity.private_key), asio::ssl::context::pem);
+    options.certificate = [context] { return context; };
+    Start(std::move(handler), options);
+  }
+};
+
+TEST_F(HttpsServerTest, SpeaksTlsToThoseWhoBeginSo) {
+  StartTls(Echo);
+  TlsClient client(address_);
+  for (const char* body : {"one", "two"}) {
+    client.Send(absl::StrCat("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", body));
+    EXPECT_THAT(client.ReadUntil(body),
+                testing::AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("X-Answer: yes")));
+  }
+  client.Send("GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("never"), HasSubstr("GET /last"));
+  EXPECT_EQ(client.ended(), asio::error::eof) << "the server says goodbye";
+  // On loopback, plain text goes on.
+  RawClient plain(address_);
+  plain.Send("GET /plain HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(plain.ReadAll(), HasSubstr("GET /plain"));
+}
+
+TEST_F(HttpsServerTest, MovesManyRecordsBothWays) {
+  StartTls(Echo);
+  const std::string body(3 << 20, 'b');
+  TlsClient client(address_);
+  client.Send(absl::StrCat("POST /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ",
+                           body.size(), "\r\n\r\n", body));
+  EXPECT_THAT(client.ReadUntil("never"), EndsWith(body));
+}
+
+TEST_F(HttpsServerTest, WhatIsRefusedIsReadThoughTheClientGoesOnSending) {
+  StartTls(Echo, {.max_body_bytes = 1000});
+  TlsClient client(address_);
+  client.Send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+  for (int i = 0; i < 20; ++i) client.Send(std::string(5000, 'b'));
+  EXPECT_THAT(client.ReadUntil("never"), HasSubstr("413"));
+}
+
+TEST_F(HttpsServerTest, SeesThatAClientHasGoneAndWritesWhileItReads) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool gone = false;
+  std::shared_ptr<HttpExchange> held;
+  StartTls([&](std::shared_ptr<HttpExchange> exchange) {
+    exchange->BeginStream(200, "text/event-stream");
+    exchange->Write("data: first\n\n");
+    exchange->OnGone([&] {
+      const std::lock_guard lock(mutex);
+      gone = true;
+      changed.notify_all();
+    });
+    const std::lock_guard lock(mutex);
+    held = std::move(exchange);
+    changed.notify_all();
+  });
+  {
+    TlsClient client(address_);
+    client.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.ReadUntil("first");
+    for (int i = 0; i < 100; ++i) {
+      client.Send("\r\n");  // as some clients do between requests
+      held->Write(absl::StrCat("data: ", i, "\n\n"));
+    }
+    EXPECT_THAT(client.ReadUntil("data: 99"), HasSubstr("data: 50"));
+  }
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return gone; });
+  held.reset();
+}
+
+TEST_F(HttpsServerTest, HandshakesThatNeverEndAreEnded) {
+  StartTls(Echo, {.request_timeout = absl::Milliseconds(300)});
+  RawClient silent(address_), half(address_), odd(address_);
+  half.Send({"\x16\x03\x01\x02", 4});
+  odd.Send(std::string("\x16") + std::string(200, 'x'));
+  EXPECT_EQ(silent.ReadAll(), "");
+  half.ReadAll();
+  odd.ReadAll();
+  TlsClient client(address_);
+  client.Send("GET /after HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("never"), HasSubstr("GET /after"));
 }
 
 }  // namespace
