@@ -264,12 +264,14 @@ class CoordinatorProcess::Impl {
         model::BlobStore(nullptr, local_), logic_, files_);
     unopened_ = state_.instances;
     coordinator_ = std::make_unique<coordinator::Coordinator>(
-        coordinator::CoordinatorOptions{.version = version,
-                                        .term = state_.term,
-                                        .cluster = options_.cluster,
-                                        .host = worker::HostIdentity(),
-                                        .known_workers = state_.workers,
-                                        .wait_for_workers = options_.wait_for_workers},
+        coordinator::CoordinatorOptions{
+            .version = version,
+            .term = state_.term,
+            .cluster = options_.cluster,
+            .host = worker::HostIdentity(),
+            .known_workers = state_.workers,
+            .wait_for_workers = options_.wait_for_workers,
+            .traffic = [traffic = traffic_] { return traffic->Read(); }},
         logic_, planner_, *weights_);
     library_ = std::make_unique<coordinator::ModelLibrary>(manifests_, *local_, opening_, logic_);
     models_ =
@@ -300,7 +302,8 @@ class CoordinatorProcess::Impl {
     POTLUCK_ASSIGN_OR_RETURN(server_, wire::GrpcServer::Start(logic_, *coordinator_,
                                                               {.identity = identity,
                                                                .addresses = {options_.listen},
-                                                               .join_desk = desk_.get()}));
+                                                               .join_desk = desk_.get(),
+                                                               .traffic = traffic_}));
     listen_addresses_ = server_->addresses();
     renewal_ = std::make_unique<wire::IdentityRenewal>(
         wire::IdentityRenewal::Options{
@@ -379,6 +382,7 @@ class CoordinatorProcess::Impl {
   std::string api_key_, admin_key_;
   std::shared_ptr<coordinator::CertificateFiles> certificate_;  // null: there is none
   std::vector<std::string> http_addresses_, grpc_addresses_, listen_addresses_;
+  const std::shared_ptr<wire::TrafficMeter> traffic_ = std::make_shared<wire::TrafficMeter>();
   MetricRegistry metrics_;
   coordinator::StepMetrics steps_{metrics_};
   std::function<void()> on_ready_;

@@ -70,16 +70,17 @@ std::shared_ptr<model::LocalFiles> KnownFiles(const std::string& cache_folder) {
 }
 
 // Where a port is given, that one; otherwise 7080, or the next free one.
-absl::StatusOr<std::unique_ptr<wire::GrpcServer>> Listen(const std::string& listen,
-                                                         const wire::TlsIdentity& identity,
-                                                         ThreadExecutor& executor,
-                                                         wire::LinkAcceptor& acceptor) {
+absl::StatusOr<std::unique_ptr<wire::GrpcServer>> Listen(
+    const std::string& listen, const wire::TlsIdentity& identity,
+    std::shared_ptr<wire::TrafficMeter> traffic, ThreadExecutor& executor,
+    wire::LinkAcceptor& acceptor) {
   POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(listen));
   const int tries = at.port == 0 ? kPortsToTry : 1;
   for (int i = 0;; ++i) {
     const auto port = tries > 1 ? static_cast<uint16_t>(kDefaultPort + i) : at.port;
     auto server = wire::GrpcServer::Start(
-        executor, acceptor, {.identity = identity, .addresses = {JoinHostPort(at.host, port)}});
+        executor, acceptor,
+        {.identity = identity, .addresses = {JoinHostPort(at.host, port)}, .traffic = traffic});
     if (server.ok() || i + 1 >= tries) return server;
   }
 }
@@ -158,13 +159,14 @@ class WorkerProcess::Impl {
   absl::Status StartHere(const wire::TlsIdentity& identity,
                          std::vector<wire::DeviceProfile> profiles, worker::WorkerEvents events) {
     if (!options_.listen.empty()) {
-      POTLUCK_ASSIGN_OR_RETURN(server_, Listen(options_.listen, identity, logic_, acceptor_));
+      POTLUCK_ASSIGN_OR_RETURN(server_,
+                               Listen(options_.listen, identity, traffic_, logic_, acceptor_));
       POTLUCK_ASSIGN_OR_RETURN(const HostPort coordinator,
                                ParseHostPort(options_.coordinator.front()));
       own_addresses_.emplace(options_.advertise.empty() ? server_->addresses() : options_.advertise,
                              coordinator.host);
     }
-    transport_ = std::make_unique<wire::GrpcTransport>(logic_, identity);
+    transport_ = std::make_unique<wire::GrpcTransport>(logic_, identity, traffic_);
     const wire::Version version = wire::OurVersion(POTLUCK_VERSION);
     weights_ = std::make_unique<wire::WeightsServer>(
         wire::WeightsServerOptions{.version = version, .who = "the worker"}, store_, logic_,
@@ -202,11 +204,23 @@ class WorkerProcess::Impl {
         done(std::move(status));
       });
     };
+    events.heartbeat_answered = [&trips = HeartbeatRoundTrips(metrics_)](absl::Duration trip) {
+      trips.Observe(absl::ToDoubleSeconds(trip));
+    };
+    events.tell_metrics = [this](absl::AnyInvocable<void(std::string)> done) {
+      reading_.Post([this, done = std::move(done)]() mutable {
+        logic_.Post([done = std::move(done), text = metrics_.Text(MachineMetrics())]() mutable {
+          done(std::move(text));
+        });
+      });
+    };
     if (!options_.metrics.empty()) {
-      POTLUCK_RETURN_IF_ERROR(TellMetrics());
-      events.heartbeat_answered = [&trips = HeartbeatRoundTrips(metrics_)](absl::Duration trip) {
-        trips.Observe(absl::ToDoubleSeconds(trip));
-      };
+      POTLUCK_ASSIGN_OR_RETURN(exporter_, MetricExporter::Start(options_.metrics, metrics_, [this] {
+                                 return MachineMetrics();
+                               }));
+      POTLUCK_ASSIGN_OR_RETURN(HostPort at, ParseHostPort(options_.metrics));
+      at.port = static_cast<uint16_t>(exporter_->port());
+      POTLUCK_ASSIGN_OR_RETURN(metrics_address_, Reachable(JoinHostPort(at.host, at.port)));
     }
     std::random_device random;
     worker::WorkerOptions options;
@@ -215,11 +229,13 @@ class WorkerProcess::Impl {
                      .name = options_.name.empty() ? HostName() : options_.name,
                      .process = uint64_t{random()} << 32 | random(),
                      .host = worker::HostIdentity(),
-                     .devices = std::move(profiles)};
+                     .devices = std::move(profiles),
+                     .metrics = metrics_address_};
     if (own_addresses_) options.addresses = [this] { return own_addresses_->Now(); };
     options.coordinator_addresses = options_.coordinator;
     options.drain_timeout = options_.drain_timeout;
     options.seed = uint64_t{random()} << 32 | random();
+    options.traffic = [this] { return traffic_->Read(); };
     options.machine_state = [this] {
       std::vector<int64_t> held;
       for (const std::string& device : options_.devices) held.push_back(claims_.HeldBytes(device));
@@ -244,20 +260,17 @@ class WorkerProcess::Impl {
     return absl::OkStatus();
   }
 
-  absl::Status TellMetrics() {
-    const auto state = [this] {
-      std::vector<MetricFamily> families = ProcessMetrics(POTLUCK_VERSION);
-      MetricFamily& energy = families.emplace_back();
-      energy = {.name = "potluck_energy_joules_total",
-                .help = "Energy that this machine has used since this worker started",
-                .type = MetricFamily::Type::kCounter,
-                .samples = {}};
-      for (const worker::EnergyUsed& used : energy_.Read())
-        energy.samples.push_back({{{"source", used.source}}, used.joules});
-      return families;
-    };
-    POTLUCK_ASSIGN_OR_RETURN(exporter_, MetricExporter::Start(options_.metrics, metrics_, state));
-    return absl::OkStatus();
+  // On any thread.
+  std::vector<MetricFamily> MachineMetrics() {
+    std::vector<MetricFamily> families = ProcessMetrics(POTLUCK_VERSION);
+    MetricFamily& energy = families.emplace_back();
+    energy = {.name = "potluck_energy_joules_total",
+              .help = "Energy that this machine has used since this worker started",
+              .type = MetricFamily::Type::kCounter,
+              .samples = {}};
+    for (const worker::EnergyUsed& used : energy_.Read())
+      energy.samples.push_back({{{"source", used.source}}, used.joules});
+    return families;
   }
 
   // By the cache's limit, and by what stays free on the disk in any case.
@@ -281,14 +294,16 @@ class WorkerProcess::Impl {
   ThreadExecutor disposal_{"disposal"};  // ends last: the logic posts to it
   ThreadExecutor looking_{"own-files"};
   ThreadExecutor logic_{"worker"};
-  ThreadExecutor files_{"files"},
-      renewing_{"renewing"};  // end first: their tasks post to the logic
+  ThreadExecutor files_{"files"}, renewing_{"renewing"},
+      reading_{"metrics"};  // end first: their tasks post to the logic
   model::BlobStore store_;
   worker::MemoryClaims claims_;
   worker::MachineWatch watch_;
   worker::EnergyMeter energy_{options_.sys_folder};
   MetricRegistry metrics_;
   std::unique_ptr<MetricExporter> exporter_;  // ends before what its thread reads
+  std::string metrics_address_;               // as others reach the exporter; empty: there is none
+  const std::shared_ptr<wire::TrafficMeter> traffic_ = std::make_shared<wire::TrafficMeter>();
   Acceptor acceptor_;
   std::optional<OwnAddresses> own_addresses_;
   std::unique_ptr<wire::GrpcTransport> transport_;

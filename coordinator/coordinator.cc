@@ -37,6 +37,10 @@ Coordinator::Coordinator(CoordinatorOptions options, Executor& executor, Executo
       weights_(weights),
       membership_({options_.version, options_.term, options_.cluster, options_.known_workers},
                   executor, *this),
+      metrics_relay_(executor,
+                     [this](const wire::WorkerId& worker, wire::Message message) {
+                       return membership_.SendControl(worker, std::move(message));
+                     }),
       planning_(executor) {}
 
 Coordinator::~Coordinator() = default;
@@ -224,6 +228,7 @@ void Coordinator::OnMembersChanged() {
 
 void Coordinator::OnMemberLost(const wire::WorkerId& worker, bool in_order) {
   if (!in_order) ++counters_.workers_lost;
+  metrics_relay_.OnLost(worker);
   for (const auto& [id, hosted] : instances_) {
     hosted->copies.Forget(worker);
     const bool held = hosted->instance.holds();
@@ -267,8 +272,18 @@ absl::Status Coordinator::OnInstanceMessage(const wire::WorkerId& from, wire::Me
     OnLinkLost(from, *lost);
   } else if (const auto* ended = std::get_if<wire::CopyEnded>(&message)) {
     OnCopyEnded(from, *ended);
+  } else if (auto* metrics = std::get_if<wire::MetricsReply>(&message)) {
+    metrics_relay_.OnReply(from, std::move(*metrics));
   }
   return absl::OkStatus();
+}
+
+void Coordinator::AskMetrics(const wire::WorkerId& worker, MetricsRelay::Done done) {
+  const Member* member = membership_.Find(worker);
+  if (member != nullptr && member->hello.version.minor < wire::kMinorWithMetrics)
+    return done(absl::FailedPreconditionError(absl::StrCat(
+        "worker ", member->hello.name, " is too old to tell its metrics here: update it")));
+  metrics_relay_.Ask(worker, std::move(done));
 }
 
 absl::Status Coordinator::OnDataMessage(const wire::WorkerId& from, wire::Message message) {

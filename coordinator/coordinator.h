@@ -21,6 +21,7 @@
 #include "coordinator/instance/instance.h"
 #include "coordinator/instance/standby_copies.h"
 #include "coordinator/membership/membership.h"
+#include "coordinator/membership/metrics_relay.h"
 #include "coordinator/plan_question.h"
 #include "partition/plan.h"
 #include "partition/planner.h"
@@ -37,6 +38,8 @@ struct CoordinatorOptions {
   // How long a first plan waits for workers that its split names, and running requests for a
   // cluster that can hold their model again.
   absl::Duration wait_for_workers = absl::Seconds(60);
+  // What this process has sent to whom. None: nothing is known.
+  std::function<std::vector<wire::Traffic>()> traffic;
   // How long a first plan waits for workers that had the model in an earlier life.
   absl::Duration wait_for_return = absl::Seconds(30);
 };
@@ -94,6 +97,9 @@ class Coordinator final : public wire::LinkAcceptor,
   // Its answer is complete: OnFinished follows, and what was computed is kept for a next turn.
   void Stop(const RequestId& request);
   void SetReaderPaused(const RequestId& request, bool paused);
+
+  // FailedPrecondition where the worker is too old to tell; MetricsRelay for other errors.
+  void AskMetrics(const wire::WorkerId& worker, MetricsRelay::Done done);
 
   // The worker in the coordinator's own process: who loses it loses the cluster.
   void SetOwnWorker(wire::WorkerId worker) { own_worker_ = std::move(worker); }
@@ -240,6 +246,7 @@ class Coordinator final : public wire::LinkAcceptor,
   Executor& planner_;
   wire::LinkAcceptor& weights_;
   Membership membership_;
+  MetricsRelay metrics_relay_;
   std::map<model::InstanceId, std::unique_ptr<Hosted>> instances_;
   model::InstanceId next_instance_ = 1;
   std::map<std::string, Slowdown> slowdowns_;  // by device

@@ -84,6 +84,13 @@ struct WorkerHello {
   std::vector<std::string> addresses;  // "HOST:PORT" where other workers may dial it
   std::vector<DeviceProfile> devices;
   int64_t disk_free_bytes = 0;  // that fetched weights may take
+  std::string metrics;          // "HOST:PORT" where Prometheus may read; empty: nowhere
+};
+
+// What has gone to one other member, over all links since the process began.
+struct Traffic {
+  WorkerId to;  // or kCoordinator
+  int64_t sent_bytes = 0;
 };
 
 // Answered by a Ping of its number (echo false): a coordinator that falls silent is dialled again.
@@ -102,6 +109,7 @@ struct Heartbeat {
   std::vector<int64_t> held_memory_bytes;  // likewise
   int64_t disk_free_bytes = 0;
   std::vector<Stage> stages;
+  std::vector<Traffic> traffic;
 };
 
 struct PrepareProgress {
@@ -349,6 +357,15 @@ struct ChunkPiece {
   std::string bytes;
 };
 
+// The coordinator asks, for a Prometheus that does not reach the worker; the answer has its number.
+struct MetricsRequest {
+  int64_t number = 0;
+};
+struct MetricsReply {
+  int64_t number = 0;
+  std::string text;  // in Prometheus' text format
+};
+
 // To measure a data link: the bytes come back where `echo`. On a control link, an answer.
 struct Ping {
   int64_t number = 0;
@@ -356,10 +373,10 @@ struct Ping {
   std::string bytes;
 };
 
-using Message =
-    std::variant<WorkerHello, Heartbeat, PrepareProgress, Prepared, Fenced, Committed, Leaving,
-                 Pausing, LinkMeasured, LinkLost, CopyEnded, Welcome, Prepare, Fence, Commit,
-                 Release, KeepCopy, MeasureLink, MayLeave, DataHello, StageFrame, StepResult,
-                 WeightsHello, ManifestRequest, ManifestReply, ChunkRequest, ChunkPiece, Ping>;
+using Message = std::variant<WorkerHello, Heartbeat, PrepareProgress, Prepared, Fenced, Committed,
+                             Leaving, Pausing, LinkMeasured, LinkLost, CopyEnded, Welcome, Prepare,
+                             Fence, Commit, Release, KeepCopy, MeasureLink, MayLeave, DataHello,
+                             StageFrame, StepResult, WeightsHello, ManifestRequest, ManifestReply,
+                             ChunkRequest, ChunkPiece, Ping, MetricsRequest, MetricsReply>;
 
 }  // namespace potluck::wire

@@ -9,9 +9,10 @@
 namespace potluck::wire {
 
 inline constexpr int32_t kProtocolMajor = 1;
-inline constexpr int32_t kProtocolMinor = 4;
+inline constexpr int32_t kProtocolMinor = 5;
 inline constexpr int32_t kMinorWithGrammars = 3;
 inline constexpr int32_t kMinorWithHiddenRows = 4;  // in a step's result
+inline constexpr int32_t kMinorWithMetrics = 5;     // of workers, over the control link
 
 // What this program says of itself. `build`: for people, "0.1.0".
 Version OurVersion(std::string build);

@@ -114,6 +114,7 @@ wire::Heartbeat Worker::MakeHeartbeat() {
     heartbeat.held_memory_bytes = std::move(state.held_memory_bytes);
     heartbeat.disk_free_bytes = state.disk_free_bytes;
   }
+  if (options_.traffic) heartbeat.traffic = options_.traffic();
   for (const auto& [id, instance] : instances_) {
     const auto report = instance->Report();
     heartbeat.stages.insert(heartbeat.stages.end(), report.begin(), report.end());
@@ -163,6 +164,8 @@ absl::Status Worker::OnControl(wire::Message message) {
     return Measure(measure->peer);
   } else if (const auto* copy = std::get_if<wire::KeepCopy>(&message)) {
     KeepCopy(*copy);
+  } else if (const auto* request = std::get_if<wire::MetricsRequest>(&message)) {
+    TellMetrics(*request);
   } else if (std::holds_alternative<wire::MayLeave>(message)) {
     if (leaving_) FinishLeaving();
   } else {
@@ -238,6 +241,14 @@ void Worker::KeepCopy(const wire::KeepCopy& copy) {
     if (alive.expired()) return;
     Tell(wire::CopyEnded{.manifest = manifest, .range = range, .status = std::move(status)});
   });
+}
+
+void Worker::TellMetrics(const wire::MetricsRequest& request) {
+  if (!events_.tell_metrics) return;
+  events_.tell_metrics(
+      [this, alive = std::weak_ptr(alive_), number = request.number](std::string text) {
+        if (!alive.expired()) Tell(wire::MetricsReply{.number = number, .text = std::move(text)});
+      });
 }
 
 absl::Status Worker::Measure(const wire::Peer& peer) {

@@ -46,6 +46,8 @@ struct WorkerOptions {
   uint64_t seed = 0;  // of the back-off's jitter
   // Asked for every heartbeat; must be quick. None: nothing is told.
   std::function<MachineState()> machine_state;
+  // Likewise: what has been sent to whom. None: nothing is told.
+  std::function<std::vector<wire::Traffic>()> traffic;
 };
 
 // For whoever owns the worker; all are tasks of its executor.
@@ -59,6 +61,8 @@ struct WorkerEvents {
   std::function<void(absl::Duration round_trip)> heartbeat_answered;
   // `done` with OK once all of it is on the disk; it may be called after the worker is gone.
   std::function<void(const wire::KeepCopy&, absl::AnyInvocable<void(absl::Status)> done)> keep_copy;
+  // `done` with this process' metrics in Prometheus' text format; likewise. Null: there are none.
+  std::function<void(absl::AnyInvocable<void(std::string)> done)> tell_metrics;
 };
 
 // Single-threaded: lives on its executor.
@@ -116,6 +120,7 @@ class Worker final : public wire::LinkAcceptor,
   void Release(const wire::Release& release);
   void WatchAddresses();
   void KeepCopy(const wire::KeepCopy& copy);
+  void TellMetrics(const wire::MetricsRequest& request);
   absl::Status Measure(const wire::Peer& peer);
   void OnMeasured(wire::LinkMeasured result);
   void UpdateLinks();

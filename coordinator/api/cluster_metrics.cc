@@ -124,6 +124,28 @@ void AddWorkers(const Coordinator& coordinator, absl::Duration now,
     families.push_back(family->Take());
 }
 
+// By who has sent it, and to whom.
+void AddTraffic(const Coordinator& coordinator, std::vector<MetricFamily>& families) {
+  Family sent("potluck_link_sent_bytes_total",
+              "Bytes of messages from one member of the cluster to another", Type::kCounter);
+  const auto& members = coordinator.membership().members();
+  const auto add = [&](const wire::WorkerId& from, const std::string& name,
+                       const std::vector<wire::Traffic>& traffic) {
+    for (const wire::Traffic& one : traffic) {
+      const auto to = members.find(one.to);
+      if (to == members.end() && one.to != wire::kCoordinator) continue;
+      const std::string to_name = to == members.end() ? one.to : to->second.hello.name;
+      sent.Add(With(With(LabelsOf(from, name), "to", to_name), "to_id", one.to), one.sent_bytes);
+    }
+  };
+  if (coordinator.options().traffic)
+    add(wire::kCoordinator, wire::kCoordinator, coordinator.options().traffic());
+  for (const auto& [id, member] : members) {
+    if (member.connected()) add(id, member.hello.name, member.heartbeat.traffic);
+  }
+  families.push_back(sent.Take());
+}
+
 }  // namespace
 
 MetricLabels MetricLabelsOf(const Instance& instance) {
@@ -140,6 +162,7 @@ std::vector<MetricFamily> ClusterMetrics(const Coordinator& coordinator, absl::D
   std::vector<MetricFamily> families;
   AddInstances(coordinator, families);
   AddWorkers(coordinator, now, families);
+  AddTraffic(coordinator, families);
   int64_t resumed = coordinator.counters().requests_resumed;
   for (const Instance* instance : coordinator.instances())
     resumed += instance->scheduler().counters().requests_resumed;
@@ -147,10 +170,14 @@ std::vector<MetricFamily> ClusterMetrics(const Coordinator& coordinator, absl::D
   Family replans("potluck_replans_total", "Changes of plan after a model's first", Type::kCounter);
   Family went_on("potluck_requests_resumed_total", "Requests that went on after a worker's death",
                  Type::kCounter);
+  Family retried("potluck_request_retries_total",
+                 "Requests that were computed again after a step failed", Type::kCounter);
   lost.Add({}, coordinator.counters().workers_lost);
   replans.Add({}, coordinator.counters().replans);
   went_on.Add({}, resumed);
-  for (Family* family : {&lost, &replans, &went_on}) families.push_back(family->Take());
+  for (const Instance* instance : coordinator.instances())
+    retried.Add(MetricLabelsOf(*instance), instance->scheduler().counters().retries);
+  for (Family* family : {&lost, &replans, &went_on, &retried}) families.push_back(family->Take());
   return families;
 }
 

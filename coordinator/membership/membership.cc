@@ -398,7 +398,8 @@ absl::Status Membership::OnControl(const wire::WorkerId& worker, wire::Message m
              std::holds_alternative<wire::Fenced>(message) ||
              std::holds_alternative<wire::Committed>(message) ||
              std::holds_alternative<wire::LinkLost>(message) ||
-             std::holds_alternative<wire::CopyEnded>(message)) {
+             std::holds_alternative<wire::CopyEnded>(message) ||
+             std::holds_alternative<wire::MetricsReply>(message)) {
     return events_.OnInstanceMessage(worker, std::move(message));
   } else {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -32,7 +32,7 @@ class MembershipEvents {
   virtual void OnMemberLost(const wire::WorkerId& worker, bool in_order) = 0;
   virtual void OnHeartbeat(const wire::WorkerId& from, const wire::Heartbeat& heartbeat) = 0;
   // What a member says about instances: PrepareProgress, Prepared, Fenced, Committed, LinkLost,
-  // CopyEnded. An error closes its links with it.
+  // CopyEnded; and MetricsReply. An error closes its links with it.
   virtual absl::Status OnInstanceMessage(const wire::WorkerId& from, wire::Message message) = 0;
   // StageFrame (to be relayed) and StepResult.
   virtual absl::Status OnDataMessage(const wire::WorkerId& from, wire::Message message) = 0;

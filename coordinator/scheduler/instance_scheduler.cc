@@ -304,7 +304,11 @@ void InstanceScheduler::StrikeStep(const wire::StepResult& result) {
   for (const model::SequenceId id : step->sequences) {
     Sequence* sequence = Find(id);
     if (sequence == nullptr || sequence->phase == Sequence::Phase::kKept) continue;
-    if (++sequence->step_errors >= kMostStepErrors) Fail(*sequence, result.status);
+    if (++sequence->step_errors >= kMostStepErrors) {
+      Fail(*sequence, result.status);
+    } else {
+      ++counters_.retries;
+    }
   }
 }
 

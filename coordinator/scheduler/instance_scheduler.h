@@ -102,6 +102,7 @@ struct SchedulerCounters {
   int64_t preemptions = 0;
   int64_t requests_resumed = 0;  // went on after a worker's death
   int64_t stale_results = 0;
+  int64_t retries = 0;  // of requests whose step failed, and which go on all the same
 };
 
 enum class EpochEnd : uint8_t {

@@ -87,9 +87,11 @@ class Prometheus(ClusterTest):
         os.environ["POTLUCK_SYS_CLASS"] = self.folder + "/sys"
         self.addCleanup(os.environ.pop, "POTLUCK_SYS_CLASS")
         self.up("--copies", "2", "--spread")
-        self.exporters = {name: f"127.0.0.1:{free_port()}" for name in ("desk", "nas", "laptop")}
-        for name, address in self.exporters.items():
-            self.join(name, "--metrics", address)
+        # One tells its metrics itself, of the others the coordinator does.
+        self.exporter = f"127.0.0.1:{free_port()}"
+        self.join("desk", "--metrics", self.exporter)
+        for name in ("nas", "laptop"):
+            self.join(name)
         self.wait_until("a plan over several and its standbys", lambda status: status["instances"][0]["state"] == "ready"
                         and len(status["instances"][0]["stages"]) > 1 and status["workers"][2]["links"])
         with open(RULES, encoding="utf-8") as file:
@@ -98,12 +100,18 @@ class Prometheus(ClusterTest):
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [self.write("rules.yml", quick)],
             "scrape_configs": [{"job_name": "potluck", "static_configs": [{"targets": [self.url]}]},
-                               {"job_name": "potluck-workers", "static_configs": [{"targets": list(self.exporters.values())}]}]}))
+                               {"job_name": "potluck-workers", "http_sd_configs": [
+                                   {"url": f"http://{self.url}/cluster/prometheus/targets", "refresh_interval": "1s"}]}]}))
         self.prometheus_url = f"127.0.0.1:{free_port()}"
         prometheus = Process(f"--config.file={config}", f"--storage.tsdb.path={self.folder}/tsdb",
                              f"--web.listen-address={self.prometheus_url}", program="prometheus")
         self.addCleanup(prometheus.kill)
         prometheus.wait_for("Server is ready to receive web requests")
+
+    def ask(self, path):
+        code, text = self.call("GET", path)
+        self.assertEqual(code, 200, text)
+        return json.loads(text)
 
     def query(self, expression):
         url = f"http://{self.prometheus_url}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
@@ -134,9 +142,21 @@ class Prometheus(ClusterTest):
 
     def test_every_panel_rule_and_alert_has_data(self):
         self.begin()
-        with urllib.request.urlopen(f"http://{self.exporters['desk']}/metrics", timeout=PATIENCE_SECONDS) as reply:
-            types = dict(re.findall(r"^# TYPE ((?!exposer_)\w+) (\w+)$", reply.read().decode(), re.MULTILINE))
-        self.assertEqual(types, listed_of_workers(), "what a worker tells is what the page lists")
+        targets = {target["labels"]["worker"]: target for target in self.ask("/cluster/prometheus/targets")}
+        self.assertEqual(targets["desk"]["targets"], [self.exporter])
+        self.assertEqual(set(targets), {"desk", "nas", "laptop"})
+        for reach, names in (("direct", {"desk"}), ("relayed", {"nas", "laptop"})):
+            listed = self.ask(f"/cluster/prometheus/targets?reach={reach}")
+            self.assertEqual({target["labels"]["worker"] for target in listed}, names)
+        self.assertEqual(self.call("GET", "/cluster/prometheus/targets?reach=far")[0], 400)
+        self.assertEqual(self.call("GET", "/cluster/prometheus/worker?id=nobody")[0], 404)
+        labels = targets["nas"]["labels"]
+        for url in (f"http://{self.exporter}/metrics",
+                    f"http://{targets['nas']['targets'][0]}{labels['__metrics_path__']}?id={labels['__param_id']}"):
+            with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as reply:
+                self.assertIn("text/plain", reply.headers["Content-Type"])
+                types = dict(re.findall(r"^# TYPE ((?!exposer_)\w+) (\w+)$", reply.read().decode(), re.MULTILINE))
+            self.assertEqual(types, listed_of_workers(), "what a worker tells is what the page lists")
         stop = time.monotonic() + 15
         victim = None
         while time.monotonic() < stop or victim is None:
@@ -154,12 +174,17 @@ class Prometheus(ClusterTest):
         for where, expression in panels():
             with self.subTest(panel=where):
                 self.wait_for_data(where, expression)
-        alive = next(address for name, address in self.exporters.items() if name != victim)
-        watts = {sample["metric"]["source"]: float(sample["value"][1]) for sample in self.query(
-            f'rate(potluck_energy_joules_total{{instance="{alive}"}}[10s])')}
-        self.assertEqual(set(watts), {"package-0", "BAT0"})
-        self.assertAlmostEqual(watts["package-0"], 20, delta=5)
-        self.assertAlmostEqual(watts["BAT0"], 10, delta=3)
+        for alive in targets.keys() - {victim}:
+            watts = {sample["metric"]["source"]: float(sample["value"][1]) for sample in self.query(
+                f'rate(potluck_energy_joules_total{{worker="{alive}"}}[10s])')}
+            self.assertEqual(set(watts), {"package-0", "BAT0"}, alive)
+            self.assertAlmostEqual(watts["package-0"], 20, delta=5)
+            self.assertAlmostEqual(watts["BAT0"], 10, delta=3)
+        # Every hop has moved rows and tokens.
+        sent = {(sample["metric"]["worker"], sample["metric"]["to"]) for sample in self.query("potluck_link_sent_bytes_total > 10000")}
+        self.assertIn("coordinator", {worker for worker, _ in sent})
+        self.assertIn("coordinator", {to for _, to in sent})
+        self.assertTrue(any("coordinator" not in link for link in sent), sent)
         for name, expression in rules("alert"):
             with self.subTest(alert=name):
                 selector = re.sub(r" (==|>|<) \S+$", "", expression)

@@ -136,6 +136,7 @@ WorkerHello Read(Fields& fields, const v1::WorkerHello& in) {
       hello.devices.push_back(Read(fields, device));
   }
   hello.disk_free_bytes = fields.Bytes("free disk", in.disk_free_bytes());
+  hello.metrics = fields.Text("metrics", in.metrics());
   return hello;
 }
 
@@ -155,6 +156,11 @@ Heartbeat Read(Fields& fields, const v1::Heartbeat& in) {
       heartbeat.held_memory_bytes.push_back(fields.Bytes("held memory", bytes));
   }
   heartbeat.disk_free_bytes = fields.Bytes("free disk", in.disk_free_bytes());
+  if (fields.AtMost("traffic", in.traffic_size(), kMaxPeers)) {
+    for (const v1::Traffic& item : in.traffic())
+      heartbeat.traffic.push_back(
+          {fields.Worker("peer", item.to()), fields.Bytes("sent bytes", item.sent_bytes())});
+  }
   if (!fields.AtMost("stages", in.stages_size(), kMaxStages)) return heartbeat;
   for (const v1::Heartbeat::Stage& item : in.stages()) {
     auto stage = ReadEpochOf<Heartbeat::Stage>(fields, item);
@@ -164,6 +170,15 @@ Heartbeat Read(Fields& fields, const v1::Heartbeat& in) {
     heartbeat.stages.push_back(stage);
   }
   return heartbeat;
+}
+
+MetricsRequest Read(Fields& fields, const v1::MetricsRequest& in) {
+  return {.number = fields.Id("number", in.number())};
+}
+
+MetricsReply Read(Fields& fields, const v1::MetricsReply& in) {
+  return {.number = fields.Id("number", in.number()),
+          .text = fields.Text("metrics", in.text(), kMaxMetricsBytes)};
 }
 
 PrepareProgress Read(Fields& fields, const v1::PrepareProgress& in) {
@@ -460,6 +475,10 @@ Decoded DecodeFields(const v1::Frame& frame) {
       return Decode("link loss", frame.link_lost());
     case v1::Frame::kCopyEnded:
       return Decode("end of a copy", frame.copy_ended());
+    case v1::Frame::kMetricsReply:
+      return Decode("metrics", frame.metrics_reply());
+    case v1::Frame::kMetricsRequest:
+      return Decode("request for metrics", frame.metrics_request());
     case v1::Frame::kWelcome:
       return Decode("welcome", frame.welcome());
     case v1::Frame::kPrepare:

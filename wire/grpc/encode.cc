@@ -116,6 +116,7 @@ void Write(const WorkerHello& in, v1::Frame& frame) {
   for (const std::string& address : in.addresses) out->add_addresses(Text(address));
   for (const DeviceProfile& device : in.devices) Write(device, out->add_devices());
   out->set_disk_free_bytes(in.disk_free_bytes);
+  out->set_metrics(Text(in.metrics));
 }
 
 void Write(const Heartbeat& in, v1::Frame& frame) {
@@ -133,6 +134,20 @@ void Write(const Heartbeat& in, v1::Frame& frame) {
     item->set_waiting(stage.waiting);
     item->set_busy_seconds(stage.busy_seconds);
   }
+  for (const Traffic& traffic : in.traffic) {
+    v1::Traffic* item = out->add_traffic();
+    item->set_to(Text(traffic.to));
+    item->set_sent_bytes(traffic.sent_bytes);
+  }
+}
+
+void Write(const MetricsRequest& in, v1::Frame& frame) {
+  frame.mutable_metrics_request()->set_number(in.number);
+}
+
+void Write(const MetricsReply& in, v1::Frame& frame) {
+  frame.mutable_metrics_reply()->set_number(in.number);
+  frame.mutable_metrics_reply()->set_text(in.text.substr(0, kMaxMetricsBytes));
 }
 
 void Write(const PrepareProgress& in, v1::Frame& frame) {

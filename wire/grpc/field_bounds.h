@@ -25,6 +25,7 @@ inline constexpr size_t kMaxGrammarBytes = model::kMaxGrammarBytes;
 inline constexpr int64_t kMaxCount = int64_t{1} << 40;  // of positions, cuts, chunks
 inline constexpr int64_t kMaxHiddenWidth = int64_t{1} << 20;
 inline constexpr size_t kMaxPieceBytes = size_t{1} << 20;  // of a chunk
+inline constexpr size_t kMaxMetricsBytes = size_t{256} << 10;
 inline constexpr size_t kMaxPingBytes = size_t{16} << 20;
 inline constexpr size_t kMaxManifestBytes = size_t{64} << 20;
 

@@ -237,8 +237,9 @@ class GrpcServer::Impl {
       return absl::UnauthenticatedError(
           "this takes a certificate of the cluster: use 'potluck join' first");
     }
+    auto sent = options_.traffic->SentTo(peer.worker);
     auto stream = std::make_shared<Stream>(executor_, std::move(peer),
-                                           MessageReader(kind, /*dialled=*/false));
+                                           MessageReader(kind, /*dialled=*/false), std::move(sent));
     if (!calls_->Add(stream))
       return absl::ResourceExhaustedError("there are too many links to this peer");
     return stream;

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/thread_executor.h"
 #include "wire/link.h"
+#include "wire/traffic.h"
 #include "wire/trust/join_desk.h"
 #include "wire/trust/tls_identity.h"
 
@@ -22,6 +23,7 @@ class GrpcServer {
     std::vector<std::string> addresses;  // "HOST:PORT"; port 0: any free one
     // The coordinator's; must outlive the server. Without it nobody can join here.
     JoinDesk* join_desk = nullptr;
+    std::shared_ptr<TrafficMeter> traffic = std::make_shared<TrafficMeter>();
   };
 
   // Unavailable where it cannot listen on an address. `acceptor` must outlive the server.

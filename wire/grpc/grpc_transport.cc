@@ -239,8 +239,9 @@ class GrpcTransport::Impl::Dialling : public std::enable_shared_from_this<Dialli
   bool timed_out_ = false;  // this attempt
 };
 
-GrpcTransport::GrpcTransport(ThreadExecutor& executor, TlsIdentity identity)
-    : impl_(std::make_shared<Impl>(executor, std::move(identity))) {}
+GrpcTransport::GrpcTransport(ThreadExecutor& executor, TlsIdentity identity,
+                             std::shared_ptr<TrafficMeter> traffic)
+    : traffic_(std::move(traffic)), impl_(std::make_shared<Impl>(executor, std::move(identity))) {}
 
 GrpcTransport::~GrpcTransport() {
   impl_->resolver.reset();
@@ -255,7 +256,7 @@ std::unique_ptr<Link> GrpcTransport::Dial(const WorkerId& worker,
                                           LinkHandler& handler) {
   auto stream = std::make_shared<Stream>(
       impl_->executor, PeerIdentity{worker, addresses.empty() ? "" : addresses.front()},
-      MessageReader(kind, /*dialled=*/true));
+      MessageReader(kind, /*dialled=*/true), traffic_->SentTo(worker));
   stream->SetHandler(&handler);
   std::make_shared<Impl::Dialling>(impl_, stream, worker, addresses, kind)->TryNext();
   return std::make_unique<StreamLink>(std::move(stream));

@@ -7,6 +7,7 @@
 
 #include "common/thread_executor.h"
 #include "wire/link.h"
+#include "wire/traffic.h"
 #include "wire/trust/tls_identity.h"
 
 namespace potluck::wire {
@@ -16,7 +17,8 @@ namespace potluck::wire {
 class GrpcTransport final : public Transport {
  public:
   // To be made after the server of the same executor, if there is one.
-  GrpcTransport(ThreadExecutor& executor, TlsIdentity identity);
+  GrpcTransport(ThreadExecutor& executor, TlsIdentity identity,
+                std::shared_ptr<TrafficMeter> traffic = std::make_shared<TrafficMeter>());
   // Ends all links: those that were closed have half a second to say goodbye. No other thread of
   // its own uses the executor after.
   ~GrpcTransport() override;
@@ -29,6 +31,7 @@ class GrpcTransport final : public Transport {
 
  private:
   class Impl;
+  const std::shared_ptr<TrafficMeter> traffic_;
   const std::shared_ptr<Impl> impl_;
 };
 

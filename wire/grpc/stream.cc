@@ -172,6 +172,7 @@ void Stream::WriteDone(bool ok) {
   {
     MutexLock lock(mutex_);
     writing_ = false;
+    if (ok) *sent_ += writing_bytes_;
     queued_bytes_ -= std::exchange(writing_bytes_, 0);
     if (!ok) {
       queue_.clear();

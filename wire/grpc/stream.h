@@ -14,6 +14,7 @@
 #include "grpcpp/support/byte_buffer.h"
 #include "wire/grpc/codec.h"
 #include "wire/link.h"
+#include "wire/traffic.h"
 
 namespace potluck::wire {
 
@@ -33,10 +34,12 @@ class Call {
 // Thread-safe where not said otherwise.
 class Stream : public std::enable_shared_from_this<Stream> {
  public:
-  // `reader`: a fresh one, for what the peer sends.
-  Stream(Executor& executor, PeerIdentity peer, MessageReader reader)
+  // `reader`: a fresh one, for what the peer sends. `sent`: where bytes are counted.
+  Stream(Executor& executor, PeerIdentity peer, MessageReader reader,
+         std::shared_ptr<TrafficMeter::Count> sent)
       : executor_(executor),
         worker_(peer.worker),
+        sent_(std::move(sent)),
         peer_(std::move(peer)),
         reader_(std::move(reader)) {}
 
@@ -87,6 +90,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
   Executor& executor_;
   const WorkerId worker_;
+  const std::shared_ptr<TrafficMeter::Count> sent_;
   PeerIdentity peer_;                    // on the executor
   LinkHandler* handler_ = nullptr;       // on the executor
   std::optional<MessageReader> reader_;  // of whoever is taking_; none once deaf_

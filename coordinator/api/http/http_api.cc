@@ -15,6 +15,7 @@
 #include "coordinator/api/http/embedding_answer.h"
 #include "coordinator/api/http/embedding_request.h"
 #include "coordinator/api/http/plan_answers.h"
+#include "coordinator/api/http/prometheus_targets.h"
 #include "coordinator/api/http/replies.h"
 #include "coordinator/web/web_files.h"
 #include "model/bounded_json.h"
@@ -56,6 +57,8 @@ const std::map<std::string, HttpApi::Route>& HttpApi::Routes() {
       {"GET /metrics", &HttpApi::Metrics},
       {"GET /cluster", &HttpApi::Cluster},
       {"GET /cluster/events", &HttpApi::Events},
+      {"GET /cluster/prometheus/targets", &HttpApi::PrometheusTargets},
+      {"GET /cluster/prometheus/worker", &HttpApi::WorkerMetrics},
       {"GET /cluster/plan", &HttpApi::Plans},
       {"POST /cluster/plan", &HttpApi::Foresee},
       {"GET /v1/models", &HttpApi::Models},
@@ -115,7 +118,8 @@ void HttpApi::Handle(Exchange exchange) {
                absl::NotFoundError(absl::StrCat(
                    "there is nothing at ", Printable(request.path),
                    "; what there is: /v1/completions, /v1/chat/completions, /v1/embeddings, "
-                   "/v1/models, /tokenize, /detokenize, /apply-template, /health, /cluster")));
+                   "/v1/models, /tokenize, /detokenize, /apply-template, /health, /metrics, "
+                   "/cluster and what is under it")));
 }
 
 void HttpApi::Health(Exchange exchange) {
@@ -147,6 +151,24 @@ void HttpApi::Metrics(Exchange exchange) {
       [exchange](std::string text) {
         exchange->Respond(200, MetricRegistry::kContentType, std::move(text));
       });
+}
+
+void HttpApi::PrometheusTargets(Exchange exchange) {
+  const auto reach = ParseReach(exchange->request().query);
+  if (!reach.ok()) return RespondError(*exchange, reach.status());
+  RespondJson(*exchange, TargetsJson(coordinator_, *reach, exchange->request()));
+}
+
+void HttpApi::WorkerMetrics(Exchange exchange) {
+  const std::string worker = WorkerIdIn(exchange->request().query);
+  if (coordinator_.membership().Find(worker) == nullptr)
+    return RespondError(*exchange, absl::NotFoundError(absl::StrCat(
+                                       "there is no worker with the id ", Printable(worker),
+                                       "; /cluster/prometheus/targets has those that there are")));
+  coordinator_.AskMetrics(worker, [exchange](absl::StatusOr<std::string> text) {
+    if (!text.ok()) return RespondError(*exchange, text.status());
+    exchange->Respond(200, MetricRegistry::kContentType, *std::move(text));
+  });
 }
 
 void HttpApi::Plans(Exchange exchange) {

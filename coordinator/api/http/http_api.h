@@ -6,6 +6,7 @@
 //   GET  /metrics                                   for Prometheus: docs/metrics.md
 //   GET  /cluster                                   cluster_json.h
 //   GET  /cluster/events                            the same, whenever it has changed
+//   GET  /cluster/prometheus/...                    prometheus_targets.h
 //   GET, POST /cluster/plan                         plan_answers.h
 //   GET  /v1/models
 //   POST /v1/completions, /v1/chat/completions      completion_request.h
@@ -76,6 +77,8 @@ class HttpApi {
   void Cluster(Exchange exchange);
   void Events(Exchange exchange);
   void Metrics(Exchange exchange);
+  void PrometheusTargets(Exchange exchange);
+  void WorkerMetrics(Exchange exchange);
   void Plans(Exchange exchange);
   void Foresee(Exchange exchange);
   void Models(Exchange exchange);

@@ -442,6 +442,7 @@ HttpRequest Connection::TakeHeader() const {
   }
   request.peer = peer_;
   request.loopback = loopback_;
+  request.tls = stream_.is_tls();
   return request;
 }
 

@@ -34,6 +34,7 @@ struct HttpRequest {
   std::string body;
   std::string peer;       // "127.0.0.1:50312"
   bool loopback = false;  // the peer is on this machine
+  bool tls = false;
 
   // Names compare without case; empty where there is none.
   std::string_view Header(std::string_view name) const;

@@ -32,6 +32,8 @@ int HttpStatusOf(const absl::Status& status) {
       return 429;
     case absl::StatusCode::kUnavailable:
       return 503;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 504;
     default:
       return 500;
   }

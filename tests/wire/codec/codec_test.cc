@@ -76,6 +76,7 @@ bool Spoil(google::protobuf::Message& message, const FieldDescriptor* field) {
         {"potluck.v1.Heartbeat.free_memory_bytes", kMaxDevices},
         {"potluck.v1.Heartbeat.held_memory_bytes", kMaxDevices},
         {"potluck.v1.Heartbeat.stages", kMaxStages},
+        {"potluck.v1.Heartbeat.traffic", kMaxPeers},
         {"potluck.v1.Prepared.held", kMaxSequences},
         {"potluck.v1.Committed.held", kMaxSequences},
         {"potluck.v1.Prepare.sources", kMaxPeers},

@@ -64,7 +64,8 @@ class StreamTest : public ::testing::TestWithParam<bool> {
   SimulatedTime time_;
   const std::unique_ptr<SimulatedExecutor> executor_ = time_.MakeExecutor();
   const std::shared_ptr<Stream> stream_ = std::make_shared<Stream>(
-      *executor_, PeerIdentity{"peer", "peer:1"}, MessageReader(LinkKind::kData, GetParam()));
+      *executor_, PeerIdentity{"peer", "peer:1"}, MessageReader(LinkKind::kData, GetParam()),
+      std::make_shared<TrafficMeter::Count>(0));
   Handler handler_;
   FakeCall call_{*stream_, GetParam()};
 };
