@@ -88,11 +88,11 @@ class CoordinatorProcess::Impl {
   ~Impl() {
     logic_.RunAndWait([this] {
       renewal_.reset();
+      watch_.reset();  // its streams end, and the servers see that off
       http_.reset();
       grpc_.reset();
       server_.reset();
       api_.reset();
-      watch_.reset();
       inference_.reset();
       models_.reset();
       library_.reset();

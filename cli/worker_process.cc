@@ -15,6 +15,7 @@
 #include "common/host_port.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "common/status_macros.h"
 #include "common/thread_executor.h"
 #include "kernels/devices.h"
@@ -268,6 +269,7 @@ class WorkerProcess::Impl {
               .help = "Energy that this machine has used since this worker started",
               .type = MetricFamily::Type::kCounter,
               .samples = {}};
+    MutexLock lock(energy_mutex_);
     for (const worker::EnergyUsed& used : energy_.Read())
       energy.samples.push_back({{{"source", used.source}}, used.joules});
     return families;
@@ -294,13 +296,15 @@ class WorkerProcess::Impl {
   ThreadExecutor disposal_{"disposal"};  // ends last: the logic posts to it
   ThreadExecutor looking_{"own-files"};
   ThreadExecutor logic_{"worker"};
-  ThreadExecutor files_{"files"}, renewing_{"renewing"},
-      reading_{"metrics"};  // end first: their tasks post to the logic
+  ThreadExecutor files_{"files"},
+      renewing_{"renewing"};  // end first: their tasks post to the logic
   model::BlobStore store_;
   worker::MemoryClaims claims_;
   worker::MachineWatch watch_;
-  worker::EnergyMeter energy_{options_.sys_folder};
+  Mutex energy_mutex_;  // for those who read at once
+  worker::EnergyMeter energy_ ABSL_GUARDED_BY(energy_mutex_){options_.sys_folder};
   MetricRegistry metrics_;
+  ThreadExecutor reading_{"metrics"};         // ends before what its tasks read
   std::unique_ptr<MetricExporter> exporter_;  // ends before what its thread reads
   std::string metrics_address_;               // as others reach the exporter; empty: there is none
   const std::shared_ptr<wire::TrafficMeter> traffic_ = std::make_shared<wire::TrafficMeter>();

@@ -280,7 +280,8 @@ absl::Status Coordinator::OnInstanceMessage(const wire::WorkerId& from, wire::Me
 
 void Coordinator::AskMetrics(const wire::WorkerId& worker, MetricsRelay::Done done) {
   const Member* member = membership_.Find(worker);
-  if (member != nullptr && member->hello.version.minor < wire::kMinorWithMetrics)
+  if (member != nullptr && member->connected() &&
+      member->hello.version.minor < wire::kMinorWithMetrics)
     return done(absl::FailedPreconditionError(absl::StrCat(
         "worker ", member->hello.name, " is too old to tell its metrics here: update it")));
   metrics_relay_.Ask(worker, std::move(done));

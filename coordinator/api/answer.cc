@@ -1,5 +1,6 @@
 #include "coordinator/api/answer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/hash/hash.h"
@@ -19,6 +20,11 @@ std::string CallId(const std::string& answer, int choice, int call) {
     number /= 36;
   }
   return id;
+}
+
+bool IsSameStage(const AnswerUsage::Stage& a, const AnswerUsage::Stage& b) {
+  return a.worker == b.worker && a.device == b.device && a.first_layer == b.first_layer &&
+         a.last_layer == b.last_layer;
 }
 
 std::vector<std::string> NamesOf(const model::ToolUse& use) {
@@ -213,13 +219,16 @@ void Answer::AddTimes(const StageTimes& times) {
     if (instance->model().id != instance_ || instance->pipeline() == nullptr) continue;
     const std::vector<partition::StagePlan>& stages = instance->pipeline()->plan.stages;
     if (stages.size() != times.by_stage.size()) return;
-    if (stages_.size() != stages.size()) stages_.assign(stages.size(), {});
+    std::vector<AnswerUsage::Stage> present;
+    for (const partition::StagePlan& stage : stages)
+      present.push_back({.worker = stage.name,
+                         .device = stage.device_id.substr(stage.worker_id.size() + 1),
+                         .first_layer = stage.first_layer,
+                         .last_layer = stage.last_layer});
+    // What another choice took under a former plan is left out.
+    if (!std::ranges::equal(stages_, present, IsSameStage)) stages_ = std::move(present);
     for (size_t i = 0; i < stages.size(); ++i) {
       AnswerUsage::Stage& stage = stages_[i];
-      stage.worker = stages[i].name;
-      stage.device = stages[i].device_id.substr(stages[i].worker_id.size() + 1);
-      stage.first_layer = stages[i].first_layer;
-      stage.last_layer = stages[i].last_layer;
       stage.steps += times.steps;
       stage.computing_seconds += times.by_stage[i].computing_seconds;
       stage.waiting_seconds += times.by_stage[i].waiting_seconds;

@@ -49,7 +49,7 @@ struct AnswerUsage {
   // Where the time of its steps went, others' tokens with them.
   struct Stage {
     std::string worker, device;  // names
-    int32_t first_layer = 0, last_layer = 0;
+    int64_t first_layer = 0, last_layer = 0;
     int64_t steps = 0;
     double computing_seconds = 0, waiting_seconds = 0;
   };

@@ -44,7 +44,7 @@ void ClusterWatch::Look() {
   for (Watching& one : watching_) {
     if (one.told != number_ && one.watcher->HasReadAll()) {
       one.told = number_;
-      one.watcher->OnState(state_);
+      one.watcher->OnState(state_, number_);
     } else if (silent) {
       one.watcher->OnNothingNew();
     }

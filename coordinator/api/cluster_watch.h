@@ -20,7 +20,8 @@ class ClusterWatcher {
   virtual ~ClusterWatcher() = default;
   // Who does not read in time misses states in between, never the last.
   virtual bool HasReadAll() const = 0;
-  virtual void OnState(const nlohmann::ordered_json& state) = 0;
+  // States are numbered: the same number is the same state.
+  virtual void OnState(const nlohmann::ordered_json& state, int64_t number) = 0;
   // For a while.
   virtual void OnNothingNew() = 0;
   // Nothing more is told.

@@ -162,6 +162,7 @@ class Grpc(ClusterTest):
         for request, code, says in (
                 (pb.GenerateRequest(), wrong, "prompt"),
                 (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(temperature=-1)), wrong, "temperature"),
+                (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(top_p=float("nan"))), wrong, "top_p"),
                 (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(n=99)), wrong, "n must"),
                 (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(grammar="root ::= (")), wrong, "grammar"),
                 (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(json_schema="[")), wrong, "json_schema"),
@@ -301,6 +302,8 @@ class Grpc(ClusterTest):
             self.fails_with(grpc.StatusCode.UNAUTHENTICATED, lambda: inference.Generate(request), "API key is needed")
             self.fails_with(grpc.StatusCode.UNAUTHENTICATED, lambda: inference.Generate(
                 request, metadata=[("authorization", "Bearer wrong-one")]), "unknown")
+            self.fails_with(grpc.StatusCode.UNAUTHENTICATED, lambda: inference.Generate(pb.GenerateRequest(
+                options=pb.AnswerOptions(json_schema="["))), "API key is needed")  # it is not looked at
             self.assertTrue(list(inference.Generate(request, metadata=[("authorization", "Bearer ada-knows-it")])))
             self.assertTrue(self.ask_health(channel))
         with grpc.secure_channel(f"localhost:{port}", credentials) as channel:

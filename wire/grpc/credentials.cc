@@ -38,7 +38,8 @@ constexpr int kMaxStreamsPerConnection = 16;
 
 constexpr int kPublicKeepAliveMs = 30'000;
 constexpr int kMaxPublicStreamsPerConnection = 256;
-// Of all that people's programs have sent and that is not dealt with yet.
+constexpr int kPublicIdleMs = 10 * 60'000;  // without a call
+// Of what people's programs have sent, until it is a message.
 constexpr size_t kPublicMemoryBytes = size_t{256} << 20;
 
 // What goes wrong is said in statuses; the libraries' own lines would only repeat it on standard
@@ -94,6 +95,7 @@ void SetPublicServerOptions(grpc::ServerBuilder& builder) {
                              kPublicKeepAliveMs / 3);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kPublicIdleMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxPublicStreamsPerConnection);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   grpc::ResourceQuota quota("people");
@@ -177,7 +179,6 @@ class Reflection final : public grpc::ServerBuilderOption {
  public:
   explicit Reflection(bool reflection) : reflection_(reflection) {}
   void UpdateArguments(grpc::ChannelArguments*) override {}
-  // Linked in, the plugin puts itself into every server.
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
     plugins->clear();
     if (reflection_)

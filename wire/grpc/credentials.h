@@ -1,5 +1,6 @@
-// The one place where gRPC channels, servers and their credentials are made: mutual TLS always, on
-// loopback, too. Also how connections are tuned.
+// The one place where gRPC channels, servers and their credentials are made: within the cluster
+// mutual TLS always, on loopback, too; for people's programs as they choose. Also how connections
+// are tuned.
 #pragma once
 
 #include <cstdint>

@@ -135,6 +135,7 @@ void Write(const Heartbeat& in, v1::Frame& frame) {
     item->set_busy_seconds(stage.busy_seconds);
   }
   for (const Traffic& traffic : in.traffic) {
+    if (out->traffic_size() == kMaxPeers) break;  // a long life among many
     v1::Traffic* item = out->add_traffic();
     item->set_to(Text(traffic.to));
     item->set_sent_bytes(traffic.sent_bytes);

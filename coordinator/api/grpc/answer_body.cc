@@ -1,5 +1,8 @@
 #include "coordinator/api/grpc/answer_body.h"
 
+#include <charconv>
+#include <cmath>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -25,20 +28,45 @@ absl::StatusOr<ordered_json> ObjectOf(const std::string& text, std::string_view 
   return ordered_json::parse(text);
 }
 
+// As a person would write it: 0.01, not what is left of it in a float.
+absl::StatusOr<double> NumberOf(float value, std::string_view field) {
+  if (!std::isfinite(value)) return BadField(field, "a finite number");
+  char text[32];
+  const auto end = std::to_chars(std::begin(text), std::end(text), value);
+  double number = value;
+  std::from_chars(std::begin(text), end.ptr, number);
+  return number;
+}
+
+absl::Status AddNumbers(const v1::AnswerOptions& options, ordered_json& body) {
+  const auto add = [&body](bool has, const char* field, float value) {
+    if (!has) return absl::OkStatus();
+    POTLUCK_ASSIGN_OR_RETURN(body[field], NumberOf(value, field));
+    return absl::OkStatus();
+  };
+  POTLUCK_RETURN_IF_ERROR(add(options.has_temperature(), "temperature", options.temperature()));
+  POTLUCK_RETURN_IF_ERROR(add(options.has_top_p(), "top_p", options.top_p()));
+  POTLUCK_RETURN_IF_ERROR(add(options.has_min_p(), "min_p", options.min_p()));
+  POTLUCK_RETURN_IF_ERROR(
+      add(options.has_repeat_penalty(), "repeat_penalty", options.repeat_penalty()));
+  POTLUCK_RETURN_IF_ERROR(
+      add(options.has_presence_penalty(), "presence_penalty", options.presence_penalty()));
+  POTLUCK_RETURN_IF_ERROR(
+      add(options.has_frequency_penalty(), "frequency_penalty", options.frequency_penalty()));
+  for (const auto& [id, bias] : options.logit_bias()) {
+    POTLUCK_ASSIGN_OR_RETURN(body["logit_bias"][std::to_string(id)], NumberOf(bias, "logit_bias"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AddOptions(const v1::AnswerOptions& options, ordered_json& body) {
   if (options.has_max_tokens()) body["max_tokens"] = options.max_tokens();
   if (options.n() != 0) body["n"] = options.n();
   if (options.stop_size() > 0)
     body["stop"] = std::vector<std::string>(options.stop().begin(), options.stop().end());
-  if (options.has_temperature()) body["temperature"] = options.temperature();
-  if (options.has_top_p()) body["top_p"] = options.top_p();
   if (options.has_top_k()) body["top_k"] = options.top_k();
-  if (options.has_min_p()) body["min_p"] = options.min_p();
-  if (options.has_repeat_penalty()) body["repeat_penalty"] = options.repeat_penalty();
-  if (options.has_presence_penalty()) body["presence_penalty"] = options.presence_penalty();
-  if (options.has_frequency_penalty()) body["frequency_penalty"] = options.frequency_penalty();
   if (options.has_seed()) body["seed"] = options.seed();
-  for (const auto& [id, bias] : options.logit_bias()) body["logit_bias"][std::to_string(id)] = bias;
+  POTLUCK_RETURN_IF_ERROR(AddNumbers(options, body));
   if (!options.grammar().empty()) body["grammar"] = options.grammar();
   if (!options.json_schema().empty()) {
     POTLUCK_ASSIGN_OR_RETURN(body["json_schema"], ObjectOf(options.json_schema(), "json_schema"));

@@ -15,7 +15,7 @@ namespace potluck::coordinator {
 absl::StatusOr<std::string> CompletionBody(const v1::GenerateRequest& request);
 absl::StatusOr<std::string> CompletionBody(const v1::ChatRequest& request);
 
-// InvalidArgument for one that is empty, or has ids that no vocabulary has.
+// Of an embedding. InvalidArgument where it has ids that no vocabulary has.
 absl::StatusOr<Prompt> PromptOf(const v1::Prompt& prompt);
 
 }  // namespace potluck::coordinator

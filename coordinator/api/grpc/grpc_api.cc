@@ -30,6 +30,7 @@ constexpr char kService[] = "potluck.v1.Inference";
 constexpr int kMaxMessageBytes = 32 << 20;
 constexpr size_t kMostInputs = 2048;
 constexpr int64_t kGoodbyeMs = 500;
+constexpr long kMostCalls = 2048;  // as many as HTTP's connections
 
 std::string MetadataOf(const grpc::CallbackServerContext& context, const char* name) {
   const auto found = context.client_metadata().find(name);
@@ -47,22 +48,33 @@ v1::ClusterState StateOf(const nlohmann::ordered_json& json) {
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
   // The names and types are the JSON's own, which a test holds together.
-  const auto ignored = google::protobuf::util::JsonStringToMessage(Dump(json), &state, options);
-  static_cast<void>(ignored);
+  const auto status = google::protobuf::util::JsonStringToMessage(Dump(json), &state, options);
+  if (!status.ok()) Log(LogLevel::kError, "state not told", {{"status", status.ToString()}});
   return state;
 }
 
+// Of all that watch: each state is made once.
+struct LatestState {
+  int64_t number = 0;  // 0: there is none
+  v1::ClusterState state;
+};
+
 class WatchingCall final : public ClusterWatcher {
  public:
-  explicit WatchingCall(std::shared_ptr<ReplyStream<v1::ClusterState>> call)
-      : call_(std::move(call)) {}
+  WatchingCall(std::shared_ptr<ReplyStream<v1::ClusterState>> call,
+               std::shared_ptr<LatestState> latest)
+      : call_(std::move(call)), latest_(std::move(latest)) {}
   bool HasReadAll() const override { return call_->queued_bytes() == 0; }
-  void OnState(const nlohmann::ordered_json& state) override { call_->Write(StateOf(state)); }
+  void OnState(const nlohmann::ordered_json& state, int64_t number) override {
+    if (std::exchange(latest_->number, number) != number) latest_->state = StateOf(state);
+    call_->Write(latest_->state);
+  }
   void OnNothingNew() override {}  // HTTP/2 has pings
   void OnEnd() override { call_->Finish(absl::UnavailableError("the coordinator is ending")); }
 
  private:
   const std::shared_ptr<ReplyStream<v1::ClusterState>> call_;
+  const std::shared_ptr<LatestState> latest_;
 };
 
 class EmbeddingCall final : public EmbeddingReader {
@@ -183,37 +195,40 @@ class GrpcApi::Impl final : public v1::Inference::CallbackService {
   using AnswerReactor = grpc::ServerWriteReactor<v1::AnswerEvent>;
 
   AnswerReactor* Generate(Context* context, const v1::GenerateRequest* request) override {
-    return AnswerTo(*context, "Generate", CompletionBody(*request), CompletionKind::kText);
+    return AnswerTo(*context, "Generate", *request, CompletionKind::kText);
   }
   AnswerReactor* Chat(Context* context, const v1::ChatRequest* request) override {
-    return AnswerTo(*context, "Chat", CompletionBody(*request), CompletionKind::kChat);
+    return AnswerTo(*context, "Chat", *request, CompletionKind::kChat);
   }
-  AnswerReactor* AnswerTo(const Context& context, const char* method,
-                          absl::StatusOr<std::string> body, CompletionKind kind) {
+  template <class Request>
+  AnswerReactor* AnswerTo(const Context& context, const char* method, const Request& request,
+                          CompletionKind kind) {
     auto call = AnswerCallStream::Make(around_.executor);
     AnswerCallStream* reactor = call.get();
-    if (body.ok()) {
-      Begin(context, method, call, [this, call, kind, body = *std::move(body)]() mutable {
-        around_.inference.Elsewhere(
-            [call] { return call->gone(); },
-            [body = std::move(body), kind] { return ParseCompletionRequest(body, kind); },
-            [this, call, kind](absl::StatusOr<CompletionRequest> asked) {
-              if (!asked.ok()) return call->Finish(asked.status());
-              around_.inference.Start(kind == CompletionKind::kChat ? "chatcmpl-" : "cmpl-",
-                                      std::move(asked->answer),
-                                      std::make_shared<AnswerEvents>(call));
-            });
-      });
-    } else {
+    if (!MayAsk(context, *call)) return reactor;
+    auto body = CompletionBody(request);
+    if (!body.ok()) {
       call->Finish(body.status());
+      return reactor;
     }
+    Post(context, method, [this, call = std::move(call), kind, body = *std::move(body)]() mutable {
+      around_.inference.Elsewhere(
+          [call] { return call->gone(); },
+          [body = std::move(body), kind] { return ParseCompletionRequest(body, kind); },
+          [this, call, kind](absl::StatusOr<CompletionRequest> asked) {
+            if (!asked.ok()) return call->Finish(asked.status());
+            around_.inference.Start(kind == CompletionKind::kChat ? "chatcmpl-" : "cmpl-",
+                                    std::move(asked->answer), std::make_shared<AnswerEvents>(call));
+          });
+    });
     return reactor;
   }
 
   grpc::ServerUnaryReactor* Tokenize(Context* context, const v1::TokenizeRequest* request,
                                      v1::TokenizeReply* reply) override {
     auto call = ReplyOnce<v1::TokenizeReply>::Make(around_.executor, reply);
-    Begin(*context, "Tokenize", call, [this, call, asked = *request] {
+    if (!MayAsk(*context, *call)) return call.get();
+    Post(*context, "Tokenize", [this, call, asked = *request] {
       const auto served = around_.models.Named(asked.model());
       if (!served.ok()) return call->Finish(served.status());
       around_.inference.Elsewhere(
@@ -227,7 +242,8 @@ class GrpcApi::Impl final : public v1::Inference::CallbackService {
   grpc::ServerUnaryReactor* Embed(Context* context, const v1::EmbedRequest* request,
                                   v1::EmbedReply* reply) override {
     auto call = ReplyOnce<v1::EmbedReply>::Make(around_.executor, reply);
-    Begin(*context, "Embed", call, [this, call, asked = InputsOf(*request)]() mutable {
+    if (!MayAsk(*context, *call)) return call.get();
+    Post(*context, "Embed", [this, call, asked = InputsOf(*request)]() mutable {
       if (!asked.ok()) return call->Finish(asked.status());
       around_.inference.Embed(*std::move(asked), std::make_shared<EmbeddingCall>(call));
     });
@@ -237,14 +253,16 @@ class GrpcApi::Impl final : public v1::Inference::CallbackService {
   grpc::ServerUnaryReactor* ListModels(Context* context, const v1::ListModelsRequest*,
                                        v1::ListModelsReply* reply) override {
     auto call = ReplyOnce<v1::ListModelsReply>::Make(around_.executor, reply);
-    Begin(*context, "ListModels", call, [this, call] { call->Finish(ModelsOf(around_.models)); });
+    if (!MayAsk(*context, *call)) return call.get();
+    Post(*context, "ListModels", [this, call] { call->Finish(ModelsOf(around_.models)); });
     return call.get();
   }
 
   grpc::ServerUnaryReactor* GetCluster(Context* context, const v1::GetClusterRequest*,
                                        v1::ClusterState* reply) override {
     auto call = ReplyOnce<v1::ClusterState>::Make(around_.executor, reply);
-    Begin(*context, "GetCluster", call, [this, call] {
+    if (!MayAsk(*context, *call)) return call.get();
+    Post(*context, "GetCluster", [this, call] {
       call->Finish(
           StateOf(ClusterJson(around_.coordinator, around_.executor.clock().SinceStart())));
     });
@@ -254,24 +272,36 @@ class GrpcApi::Impl final : public v1::Inference::CallbackService {
   grpc::ServerWriteReactor<v1::ClusterState>* WatchCluster(
       Context* context, const v1::WatchClusterRequest*) override {
     auto call = ReplyStream<v1::ClusterState>::Make(around_.executor);
-    Begin(*context, "WatchCluster", call, [this, call] {
-      auto leave = around_.watch.Add(std::make_shared<WatchingCall>(call));
+    if (!MayAsk(*context, *call)) return call.get();
+    Post(*context, "WatchCluster", [this, call] {
+      auto leave = around_.watch.Add(std::make_shared<WatchingCall>(call, latest_));
       if (!leave.ok()) return call->Finish(leave.status());
       call->OnGone(*std::move(leave));
     });
     return call.get();
   }
 
-  // Has the call answered by a task, unless its client may not ask.
+  // Whether the call is to be answered; otherwise it has been told why not. Nothing of a request is
+  // looked at before.
   template <class Call>
-  void Begin(const Context& context, const char* method, const std::shared_ptr<Call>& call,
-             absl::AnyInvocable<void()> answer) {
-    const std::string key = KeyOf(context);
-    const absl::Status access =
-        CheckKey(options_.access, key, wire::IsOnThisMachine(context.peer()));
-    if (!access.ok()) return call->Finish(access);
+  bool MayAsk(const Context& context, Call& call) {
+    absl::Status status =
+        CheckKey(options_.access, KeyOf(context), wire::IsOnThisMachine(context.peer()));
+    if (status.ok() && open_.use_count() > kMostCalls)
+      status =
+          absl::ResourceExhaustedError("too many calls are open here already: try again later");
+    if (!status.ok()) {
+      call.Finish(status);
+      return false;
+    }
+    call.Hold(open_);
+    return true;
+  }
+
+  // Has it answered by a task.
+  void Post(const Context& context, const char* method, absl::AnyInvocable<void()> answer) {
     around_.executor.Post([this, alive = std::weak_ptr(alive_), method,
-                           caller = CallerWith(options_.access, key),
+                           caller = CallerWith(options_.access, KeyOf(context)),
                            answer = std::move(answer)]() mutable {
       if (alive.expired()) return;
       around_.metrics
@@ -285,7 +315,9 @@ class GrpcApi::Impl final : public v1::Inference::CallbackService {
   const GrpcApiOptions options_;
   const Around around_;
   wire::PublicServer listening_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // on the executor
+  const std::shared_ptr<const bool> open_ = std::make_shared<bool>();  // each call has a copy
+  const std::shared_ptr<LatestState> latest_ = std::make_shared<LatestState>();  // on the executor
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);                   // likewise
 };
 
 absl::StatusOr<std::unique_ptr<GrpcApi>> GrpcApi::Start(GrpcApiOptions options,

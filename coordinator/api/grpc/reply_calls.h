@@ -26,6 +26,9 @@ class ClientCall {
     MutexLock lock(mutex_);
     return gone_;
   }
+  // Kept until the call is over.
+  void Hold(std::shared_ptr<const void> held) { held_ = std::move(held); }
+
   // Called in a task of the executor, once, if the client goes before the answer has ended.
   void OnGone(absl::AnyInvocable<void()> told) {
     {
@@ -54,6 +57,7 @@ class ClientCall {
   mutable Mutex mutex_;
 
  private:
+  std::shared_ptr<const void> held_;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
   absl::AnyInvocable<void()> told_ ABSL_GUARDED_BY(mutex_);
 };

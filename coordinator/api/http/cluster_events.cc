@@ -16,7 +16,7 @@ class WatchingExchange final : public ClusterWatcher {
       : exchange_(std::move(exchange)) {}
 
   bool HasReadAll() const override { return exchange_->queued_bytes() == 0; }
-  void OnState(const nlohmann::ordered_json& state) override {
+  void OnState(const nlohmann::ordered_json& state, int64_t /*number*/) override {
     Begin();
     exchange_->Write(absl::StrCat("data: ", Dump(state), "\n\n"));
   }

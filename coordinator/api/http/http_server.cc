@@ -52,6 +52,13 @@ std::string AddressOf(const tcp::endpoint& endpoint) {
   return JoinHostPort(endpoint.address().to_string(), endpoint.port());
 }
 
+// Also of IPv4 in IPv6, where one socket takes both.
+bool IsLoopback(const asio::ip::address& address) {
+  if (address.is_v6() && address.to_v6().is_v4_mapped())
+    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).is_loopback();
+  return address.is_loopback();
+}
+
 std::string Head(int status, std::string_view content_type, const HttpHeaders& common,
                  const HttpHeaders& headers, std::string_view framing, bool keep_alive) {
   std::string head =
@@ -102,7 +109,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     stream_.socket().set_option(tcp::no_delay(true), ignored);
     const tcp::endpoint peer = stream_.socket().remote_endpoint(ignored);
     peer_ = AddressOf(peer);
-    loopback_ = peer.address().is_loopback();
+    loopback_ = IsLoopback(peer.address());
     ++shared_->connections;
   }
   ~Connection() { --shared_->connections; }
@@ -192,7 +199,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool reading_ = false;
   bool writing_ = false;
   bool answered_ = false;
-  bool closing_ = false;  // the server ends before the answer; the deadline stands
+  bool continuing_ = false;  // "100 Continue" is the queue's first
+  bool closing_ = false;     // the server ends before the answer; the deadline stands
   std::deque<std::string> queue_;
   std::weak_ptr<Exchange> exchange_;  // of the request that is being answered
 };
@@ -333,6 +341,7 @@ void Connection::Begin() {
 void Connection::ReadRequest() {
   phase_ = Phase::kRequest;
   answered_ = false;
+  request_ = {};
   parser_.emplace();
   parser_->header_limit(static_cast<uint32_t>(shared_->options.max_header_bytes));
   parser_->body_limit(shared_->options.max_body_bytes);
@@ -371,7 +380,12 @@ void Connection::Parse() {
     parser_->eager(had_header);
     error_code error;
     buffer_.consume(parser_->put(buffer_.cdata(), error));
-    if (error == http::error::need_more) return Read();
+    if (error == http::error::need_more) {
+      // Extensions of chunks and trailers, which the parser has no limit for.
+      if (buffer_.size() > shared_->options.max_header_bytes + kReadBytes)
+        return ParsingFailed(http::error::header_limit);
+      return Read();
+    }
     if (error) return ParsingFailed(error);
     if (!had_header && parser_->is_header_done() && !OnHeader()) return;
   }
@@ -395,9 +409,10 @@ void Connection::Refuse(const HttpReply& reply) {
   phase_ = Phase::kNothing;
   exchange_.reset();
   const std::string length = absl::StrCat("Content-Length: ", reply.body.size(), "\r\n");
-  Enqueue(Head(reply.status, reply.content_type, shared_->CommonHeaders(request_), reply.headers,
-               length, false) +
-          reply.body);
+  std::string bytes = Head(reply.status, reply.content_type, shared_->CommonHeaders(request_),
+                           reply.headers, length, false);
+  if (request_.method != "HEAD") bytes += reply.body;
+  Enqueue(std::move(bytes));
   FinishAnswer();
 }
 
@@ -409,8 +424,11 @@ bool Connection::OnHeader() {
     Refuse(*refusal);
     return false;
   }
-  if (beast::iequals(parser_->get()[http::field::expect], "100-continue"))
+  // Who has begun to send the body does not wait.
+  if (buffer_.size() == 0 && beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
+    continuing_ = true;
     Enqueue(std::string(kContinue));
+  }
   return true;
 }
 
@@ -418,7 +436,7 @@ bool Connection::OnHeader() {
 std::optional<HttpReply> Connection::PlainRefusal() const {
   if (!shared_->options.certificate || stream_.is_tls() || loopback_) return std::nullopt;
   const std::string_view host = request_.Header("host");
-  if (request_.method == "GET" && !host.empty()) {
+  if ((request_.method == "GET" || request_.method == "HEAD") && !host.empty()) {
     const std::string query = request_.query.empty() ? "" : "?" + request_.query;
     return HttpReply{308,
                      std::string(kPlainText),
@@ -487,7 +505,8 @@ void Connection::OnWritten(error_code error) {
     queue_.clear();
     return ClientIsGone();
   }
-  if (auto exchange = exchange_.lock()) exchange->Written(written);
+  const bool is_of_answer = !std::exchange(continuing_, false);
+  if (auto exchange = exchange_.lock(); exchange && is_of_answer) exchange->Written(written);
   if (!queue_.empty()) return WriteNext();
   if (answered_) AfterAnswer();
 }

@@ -24,14 +24,14 @@ bool IsLoopbackHost(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-// Whether a Prometheus on this machine, or beside it, is likely to reach what the worker shows: on
-// loopback here alone; elsewhere unless others have tried to reach that worker and none could.
-Reach ReachOf(const Coordinator& coordinator, const Member& member) {
+// Whether a Prometheus, on this machine or another one, is likely to reach what the worker shows:
+// on loopback only where all three are one machine; elsewhere unless others have tried to reach
+// that worker and none could.
+Reach ReachOf(const Coordinator& coordinator, const Member& member, bool asked_here) {
   const auto address = ParseHostPort(member.hello.metrics);
   if (!address.ok()) return Reach::kRelayed;
   const bool here = member.hello.host == coordinator.options().host;
-  if (here) return Reach::kDirect;
-  if (IsLoopbackHost(address->host)) return Reach::kRelayed;
+  if (IsLoopbackHost(address->host)) return here && asked_here ? Reach::kDirect : Reach::kRelayed;
   bool tried = false, reached = false;
   for (const auto& [id, other] : coordinator.membership().members()) {
     const auto link = other.links.find(member.hello.worker);
@@ -59,7 +59,7 @@ ordered_json TargetsJson(const Coordinator& coordinator, std::optional<Reach> wa
   ordered_json targets = ordered_json::array();
   for (const auto& [id, member] : coordinator.membership().members()) {
     if (!member.connected()) continue;
-    const Reach reach = ReachOf(coordinator, member);
+    const Reach reach = ReachOf(coordinator, member, request.loopback);
     if (wanted.value_or(reach) != reach) continue;
     ordered_json labels = {{"worker", member.hello.name}, {"worker_id", id}};
     std::string address = member.hello.metrics;

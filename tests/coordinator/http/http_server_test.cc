@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
@@ -200,6 +201,40 @@ TEST_F(HttpServerTest, ARequestThatComesEarlyIsReadInItsTurn) {
   first->End();
   first.reset();
   EXPECT_THAT(client.ReadUntil("xy"), HasSubstr("POST /second   " + body + "y"));
+}
+
+TEST_F(HttpServerTest, WhoAsksToGoOnAndDoesNotWaitIsAnsweredToTheEnd) {
+  std::atomic<size_t> queued = 1;
+  Start([&](const std::shared_ptr<HttpExchange>& exchange) {
+    exchange->BeginStream(200, "text/plain");
+    exchange->Write(exchange->request().body);
+    exchange->OnDrained([&queued, exchange] {
+      queued = exchange->queued_bytes();
+      exchange->End();
+    });
+  });
+  for (const bool at_once : {true, false}) {
+    queued = 1;
+    RawClient client(address_);
+    client.Send(
+        absl::StrCat("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: "
+                     "100-continue\r\nConnection: close\r\n\r\n",
+                     at_once ? "abc" : ""));
+    if (!at_once) {
+      client.ReadUntil("100 Continue");
+      client.Send("abc");
+    }
+    EXPECT_THAT(client.ReadAll(), HasSubstr("abc"));
+    EXPECT_EQ(queued, 0U);
+  }
+}
+
+TEST_F(HttpServerTest, AChunkWhoseExtensionHasNoEndIsRefused) {
+  Start(Echo, {.max_header_bytes = 1024});
+  RawClient client(address_);
+  client.Send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;");
+  for (int i = 0; i < 20; ++i) client.Send(std::string(4096, 'x'));
+  EXPECT_THAT(client.ReadUntil("bytes."), StartsWith("HTTP/1.1 431"));
 }
 
 TEST_F(HttpServerTest, AReaderThatStopsIsSeenInTheQueue) {
@@ -498,6 +533,11 @@ TEST_F(HttpsServerTest, SeesThatAClientHasGoneAndWritesWhileItReads) {
     TlsClient client(address_);
     client.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     client.ReadUntil("first");
+    {
+      std::unique_lock lock(mutex);
+      ASSERT_TRUE(
+          changed.wait_for(lock, std::chrono::seconds(20), [&] { return held != nullptr; }));
+    }
     for (int i = 0; i < 100; ++i) {
       client.Send("\r\n");  // as some clients do between requests
       held->Write(absl::StrCat("data: ", i, "\n\n"));
@@ -505,7 +545,7 @@ TEST_F(HttpsServerTest, SeesThatAClientHasGoneAndWritesWhileItReads) {
     EXPECT_THAT(client.ReadUntil("data: 99"), HasSubstr("data: 50"));
   }
   std::unique_lock lock(mutex);
-  changed.wait(lock, [&] { return gone; });
+  EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return gone; }));
   held.reset();
 }
 
