@@ -13,6 +13,7 @@
 #include "cli/environment.h"
 #include "cli/model_options.h"
 #include "cli/network.h"
+#include "cli/process.h"
 #include "cli/terminal.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -317,6 +318,9 @@ class CoordinatorProcess::Impl {
         logic_, logic_);
     coordinator::HttpServerOptions http;
     http.addresses = options_.http;
+    // Workers and files need descriptors, whoever connects here.
+    http.max_connections =
+        static_cast<int>(std::min<int64_t>(http.max_connections, MostDescriptors() / 2));
     if (certificate_)
       http.certificate = [files = certificate_] { return files->Current().for_asio; };
     http.common_headers = [rules = Access()](const coordinator::HttpRequest& request) {

@@ -1,8 +1,10 @@
 #include "cli/process.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -16,6 +18,10 @@
 
 namespace potluck::cli {
 namespace {
+
+// The soft limit is often 1024, for the sake of select(), which nothing here uses. Where a listener
+// of gRPC's finds no descriptor once, it never listens again.
+constexpr rlim_t kWantedDescriptors = 65'536;
 
 // Nothing here may allocate.
 [[noreturn]] void OnOutOfMemory() {
@@ -44,6 +50,17 @@ void PrepareProcess() {
     // descriptor is taken, which is this one.
     if (fcntl(descriptor, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != descriptor) _exit(1);
   }
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kWantedDescriptors) {
+    limit.rlim_cur = std::min(limit.rlim_max, kWantedDescriptors);
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+int64_t MostDescriptors() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  return static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, kWantedDescriptors));
 }
 
 absl::Status FlushOutput() {

@@ -153,7 +153,8 @@ absl::StatusOr<std::unique_ptr<MetricExporter>> MetricExporter::Start(
   parts->collected->registry = registry.parts_.get();
   parts->collected->state = std::move(state);
   try {
-    parts->exposer = std::make_unique<prometheus::Exposer>(address, /*num_threads=*/1);
+    parts->exposer = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
+        "listening_ports", address, "num_threads", "4", "request_timeout_ms", "5000"});
     parts->exposer->RegisterCollectable(parts->collected);
   } catch (const std::exception&) {
     return absl::UnavailableError(

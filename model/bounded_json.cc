@@ -36,9 +36,11 @@ bool IsDeeperThan(std::string_view text, int max_depth) {
   return false;
 }
 
-// Finds where a text stops being JSON.
-struct ErrorFinder final : nlohmann::json_sax<Json> {
+// Finds where a text stops being JSON, and a key that comes twice in one object.
+struct Checker final : nlohmann::json_sax<Json> {
   size_t position = 0;
+  std::optional<std::string> duplicate;
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
 
   bool parse_error(size_t at, const std::string&, const Json::exception&) override {
     position = at;
@@ -51,24 +53,31 @@ struct ErrorFinder final : nlohmann::json_sax<Json> {
   bool number_float(Json::number_float_t, const Json::string_t&) override { return true; }
   bool string(Json::string_t&) override { return true; }
   bool binary(Json::binary_t&) override { return true; }
-  bool start_object(size_t) override { return true; }
-  bool end_object() override { return true; }
+  bool start_object(size_t) override {
+    keys.emplace_back();
+    return true;
+  }
+  bool end_object() override {
+    keys.pop_back();
+    return true;
+  }
   bool start_array(size_t) override { return true; }
   bool end_array() override { return true; }
-  bool key(Json::string_t&) override { return true; }
+  bool key(Json::string_t& name) override {
+    if (!keys.back().insert(name).second && !duplicate) duplicate = name;
+    return true;
+  }
 };
 
-absl::Status NotJson(std::string_view text) {
+// `position` counts the character that cannot stand there.
+absl::Status NotJson(std::string_view text, size_t position) {
   if (text.empty()) return absl::InvalidArgumentError("empty, where JSON is expected");
-  ErrorFinder finder;
-  Json::sax_parse(text.begin(), text.end(), &finder);
-  // The position counts the character that cannot stand there.
-  const std::string_view before = text.substr(0, std::min(finder.position, text.size() + 1) - 1);
+  const std::string_view before = text.substr(0, std::min(position, text.size() + 1) - 1);
   const auto line = 1 + std::ranges::count(before, '\n');
   const size_t line_begin = before.rfind('\n') + 1;  // 0 where there is none
   return absl::InvalidArgumentError(absl::StrCat("not valid JSON at line ", line, ", column ",
                                                  before.size() - line_begin + 1,
-                                                 finder.position > text.size() ? ", its end" : ""));
+                                                 position > text.size() ? ", its end" : ""));
 }
 
 }  // namespace
@@ -78,24 +87,14 @@ absl::StatusOr<Json> ParseBoundedJson(std::string_view text) {
     return absl::InvalidArgumentError(
         absl::StrCat("the JSON nests deeper than ", kMaxJsonDepth, " levels"));
   }
-  std::vector<std::set<std::string>> keys;
-  std::optional<std::string> duplicate;
-  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const std::string& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second && !duplicate) duplicate = key;
-    }
-    return true;
-  };
-  Json json = Json::parse(text.begin(), text.end(), watch, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return NotJson(text);
-  if (duplicate) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the JSON has the key \"", Printable(*duplicate), "\" twice in one object"));
+  Checker checker;
+  if (!Json::sax_parse(text.begin(), text.end(), &checker)) return NotJson(text, checker.position);
+  if (checker.duplicate) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the JSON has the key \"", Printable(*checker.duplicate), "\" twice in one object"));
   }
-  return json;
+  // A second pass: parsing with a callback looks through the whole parent after each part of it.
+  return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
 
 absl::StatusOr<Json> ParseJsonObject(std::string_view text, const std::string& where) {

@@ -211,6 +211,7 @@ void Answer::Start(model::InstanceId instance, std::vector<model::ChatPrompt> pr
     }
   }
   if (!status.ok()) return Fail(status);
+  begun_ = true;
   reader_->OnBegin(*this);
 }
 
@@ -255,7 +256,7 @@ void Answer::GiveUp(const absl::Status& why) {
 
 void Answer::Fail(const absl::Status& why) {
   if (over_) return;
-  around_.metrics.failed.Add(1);
+  if (begun_) around_.metrics.failed.Add(1);
   reader_->OnFailed(why);
   End(ToStd(why.ToString()));
 }

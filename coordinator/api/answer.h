@@ -149,6 +149,7 @@ class Answer final : public Ongoing {
   std::optional<absl::Duration> admitted_at_, first_token_at_;
   absl::Duration last_token_at_;
   size_t num_ended_ = 0;
+  bool begun_ = false;  // it has been taken
   bool over_ = false;
 };
 

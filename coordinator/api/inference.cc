@@ -67,8 +67,9 @@ absl::StatusOr<std::vector<model::TokenId>> EncodeInput(const ServedModel& model
                                                         int64_t context_length) {
   const auto check = [&](int64_t tokens) {
     if (tokens <= context_length) return absl::OkStatus();
-    return model::ContextOverflowError({.prompt_tokens = tokens, .context_length = context_length},
-                                       "cut the text into shorter ones");
+    return model::ContextOverflowError(
+        {.prompt_tokens = tokens, .context_length = context_length, .with_answer = false},
+        "cut the text into shorter ones");
   };
   std::vector<model::TokenId> ids;
   if (const auto* plain = std::get_if<std::string>(&prompt)) {

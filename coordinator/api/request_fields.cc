@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/status_macros.h"
 #include "common/text.h"
 
 namespace potluck::coordinator {
@@ -26,6 +27,14 @@ absl::Status ReadText(const model::Json& body, const char* field, std::string& v
   std::optional<std::string> got = model::StringValue(json);
   if (!got.has_value()) return BadField(field, "a string");
   value = *std::move(got);
+  return absl::OkStatus();
+}
+
+absl::Status CheckMembers(const model::Json& json, std::string_view field) {
+  if (json.is_object() && json.size() > kMostMembers)
+    return BadField(field, absl::StrCat("made of objects with at most ", kMostMembers, " members"));
+  if (!json.is_structured()) return absl::OkStatus();
+  for (const model::Json& part : json) POTLUCK_RETURN_IF_ERROR(CheckMembers(part, field));
   return absl::OkStatus();
 }
 

@@ -16,6 +16,10 @@ namespace potluck::coordinator {
 absl::Status BadField(std::string_view field, std::string_view what);
 absl::Status ReadBool(const model::Json& body, const char* field, bool& value);
 absl::Status ReadText(const model::Json& body, const char* field, std::string& value);
+// That no object in it has more than kMostMembers: what keeps their order takes time by the square
+// of their number.
+inline constexpr size_t kMostMembers = 512;
+absl::Status CheckMembers(const model::Json& json, std::string_view field);
 // One string, or an array of at most `most`.
 absl::Status ReadTexts(const model::Json& body, const char* field, size_t most,
                        std::vector<std::string>& values);

@@ -60,6 +60,11 @@ absl::StatusOr<ServerCertificate> CertificateFiles::Read() const {
                    "holds no private key of that certificate, in PEM and without a password: give "
                    "it with --tls-key",
                    error);
+  // A key of another kind than the certificate's goes unnoticed until here.
+  if (SSL_CTX_check_private_key(context.native_handle()) != 1)
+    return absl::InvalidArgumentError(
+        absl::StrCat(key_path_, " holds no private key of the certificate in ", chain_path_,
+                     ", the first one there: give it with --tls-key"));
   return read;
 }
 

@@ -60,15 +60,16 @@ absl::StatusOr<model::SequenceId> InstanceScheduler::Submit(SequenceRequest requ
   const auto prompt_length = static_cast<int64_t>(request.prompt.size());
   if (prompt_length == 0)
     return absl::InvalidArgumentError("the prompt is empty: write something to continue");
-  const int64_t end = prompt_length + (request.rows_from.has_value() ? 0 : 1);
+  const bool answers = !request.rows_from.has_value();
+  const int64_t end = prompt_length + (answers ? 1 : 0);
   if (end > ContextLength()) {
     return model::ContextOverflowError(
-        {.prompt_tokens = prompt_length, .context_length = ContextLength()},
+        {.prompt_tokens = prompt_length, .context_length = ContextLength(), .with_answer = answers},
         "shorten the prompt, or load the model with a longer context (--ctx)");
   }
   if (shape_.kv_capacity > 0 && end > PositionLimit()) {
     return model::ContextOverflowError(
-        {.prompt_tokens = prompt_length, .context_length = PositionLimit()},
+        {.prompt_tokens = prompt_length, .context_length = PositionLimit(), .with_answer = answers},
         "shorten the prompt, or add a device: the cluster's memory holds no more");
   }
   for (const model::TokenId token : request.prompt) {

@@ -18,7 +18,8 @@ constexpr char kPayload[] = "potluck/context-overflow";
 absl::Status ContextOverflowError(const ContextOverflow& overflow, absl::string_view advice) {
   absl::Status status = absl::InvalidArgumentError(absl::StrCat(
       "request (", overflow.prompt_tokens, " tokens) exceeds the available context size (",
-      overflow.context_length, " tokens), which holds the answer, too: ", advice));
+      overflow.context_length, " tokens)",
+      overflow.with_answer ? ", which holds the answer, too" : "", ": ", advice));
   status.SetPayload(kPayload,
                     absl::Cord(absl::StrCat(overflow.prompt_tokens, " ", overflow.context_length)));
   return status;

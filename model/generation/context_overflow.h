@@ -13,6 +13,7 @@ namespace potluck::model {
 struct ContextOverflow {
   int64_t prompt_tokens = 0;  // or at least so many
   int64_t context_length = 0;
+  bool with_answer = true;  // which the context is to hold, too
 };
 
 // InvalidArgument, with what to do: "shorten the prompt".

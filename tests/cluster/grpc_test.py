@@ -166,6 +166,10 @@ class Grpc(ClusterTest):
                 (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(n=99)), wrong, "n must"),
                 (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(grammar="root ::= (")), wrong, "grammar"),
                 (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(json_schema="[")), wrong, "json_schema"),
+                (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(logit_bias={i: 1 for i in range(200_000)})), wrong,
+                 "1024"),
+                (pb.GenerateRequest(prompt=text, options=pb.AnswerOptions(json_schema=json.dumps(
+                    {"properties": {str(i): {} for i in range(60_000)}}))), wrong, "members"),
                 (pb.GenerateRequest(prompt=pb.Prompt(text="soup " * 2000)), wrong, "context"),
                 (pb.GenerateRequest(prompt=pb.Prompt(tokens=pb.TokenIds(ids=[4_000_000_000]))), wrong, "prompt"),
                 (pb.GenerateRequest(model="other", prompt=text), grpc.StatusCode.NOT_FOUND, NAME)):

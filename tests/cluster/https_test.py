@@ -112,11 +112,13 @@ class Https(ClusterTest):
     def test_useless_files_are_told_at_the_start(self):
         certificate, key = self.make_certificate("one")
         _, other_key = self.make_certificate("other")
-        locked = self.folder + "/locked.key"
+        of_another_kind, locked = self.folder + "/rsa.key", self.folder + "/locked.key"
+        subprocess.run(["openssl", "genrsa", "-out", of_another_kind, "2048"], check=True, capture_output=True)
         subprocess.run(["openssl", "pkey", "-in", key, "-aes128", "-passout", "pass:secret", "-out", locked], check=True,
                        capture_output=True)
         for files, says in ((("--tls-cert", certificate), "--tls-key"),
                             (("--tls-cert", certificate, "--tls-key", other_key), "of that certificate"),
+                            (("--tls-cert", certificate, "--tls-key", of_another_kind), "of the certificate in"),
                             (("--tls-cert", certificate, "--tls-key", locked), "without a password"),
                             (("--tls-cert", key, "--tls-key", key), "certificate in PEM"),
                             (("--tls-cert", self.folder + "/none"), "none"), (("--tls-key", key), "--tls-cert")):

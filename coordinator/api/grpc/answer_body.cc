@@ -21,10 +21,13 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr size_t kMostBiases = 1024;
+
 // Of a field that is an object's JSON.
 absl::StatusOr<ordered_json> ObjectOf(const std::string& text, std::string_view field) {
-  if (!model::ParseJsonObject(text, std::string(field)).ok())
-    return BadField(field, "the text of a JSON object");
+  const auto object = model::ParseJsonObject(text, std::string(field));
+  if (!object.ok()) return BadField(field, "the text of a JSON object");
+  POTLUCK_RETURN_IF_ERROR(CheckMembers(*object, field));
   return ordered_json::parse(text);
 }
 
@@ -53,6 +56,8 @@ absl::Status AddNumbers(const v1::AnswerOptions& options, ordered_json& body) {
       add(options.has_presence_penalty(), "presence_penalty", options.presence_penalty()));
   POTLUCK_RETURN_IF_ERROR(
       add(options.has_frequency_penalty(), "frequency_penalty", options.frequency_penalty()));
+  if (options.logit_bias().size() > kMostBiases)
+    return BadField("logit_bias", absl::StrCat("at most ", kMostBiases, " token ids"));
   for (const auto& [id, bias] : options.logit_bias()) {
     POTLUCK_ASSIGN_OR_RETURN(body["logit_bias"][std::to_string(id)], NumberOf(bias, "logit_bias"));
   }

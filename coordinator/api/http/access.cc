@@ -169,8 +169,8 @@ std::string CallerWith(const AccessRules& rules, std::string_view key) {
 absl::Status CheckAccess(const AccessRules& rules, const HttpRequest& request) {
   // The page has a place for the key.
   const bool is_page = request.path == "/" || request.path.starts_with("/web/");
-  if (rules.open || request.method == "OPTIONS" || request.path == "/health" ||
-      request.path == "/v1/health" || (is_page && Reads(request)))
+  const bool is_health = request.path == "/health" || request.path == "/v1/health";
+  if (rules.open || request.method == "OPTIONS" || ((is_health || is_page) && Reads(request)))
     return absl::OkStatus();
   const std::string why = request.loopback ? WhyForeign(rules, request) : "";
   if (request.loopback && why.empty()) return absl::OkStatus();

@@ -56,8 +56,13 @@ absl::StatusOr<ordered_json> ReadToolCalls(const Json& calls) {
     if (const Json* given = FindKey(*function, "arguments")) {
       arguments = *given;
       const auto text = model::StringValue(given);
-      if (text.has_value() && model::ParseJsonObject(*text, "arguments").ok())
-        arguments = ordered_json::parse(*text);
+      if (text.has_value()) {
+        const auto object = model::ParseJsonObject(*text, "arguments");
+        if (object.ok() && CheckMembers(*object, "arguments").ok())
+          arguments = ordered_json::parse(*text);
+      } else {
+        POTLUCK_RETURN_IF_ERROR(CheckMembers(*given, "arguments"));
+      }
     }
     ordered_json& one = read.emplace_back(ordered_json::object());
     if (const Json* id = FindKey(call, "id")) one["id"] = *id;
@@ -72,6 +77,7 @@ absl::Status ReadMessages(const Json& body, Conversation& conversation) {
   const absl::Status bad =
       BadField("messages", "an array of objects, each with a role and a content");
   if (json == nullptr || !json->is_array() || json->empty()) return bad;
+  POTLUCK_RETURN_IF_ERROR(CheckMembers(*json, "messages"));
   for (const Json& entry : *json) {
     auto role = model::StringValue(FindKey(entry, "role"));
     if (!role.has_value()) return bad;
@@ -98,6 +104,7 @@ absl::Status ReadTemplateFields(const Json& body, Conversation& conversation) {
   const Json* extra = FindKey(body, "chat_template_kwargs");
   if (extra == nullptr) return absl::OkStatus();
   if (!extra->is_object()) return BadField("chat_template_kwargs", "an object");
+  POTLUCK_RETURN_IF_ERROR(CheckMembers(*extra, "chat_template_kwargs"));
   for (const auto& [name, value] : extra->items()) conversation.extra[name] = value;
   return absl::OkStatus();
 }

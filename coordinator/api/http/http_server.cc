@@ -45,6 +45,7 @@ constexpr std::chrono::seconds kLinger(2);
 // Of further requests, read while one is being answered: behind them the client's end is seen. What
 // has sent more than that is found gone when its answer is written.
 constexpr size_t kMostAhead = size_t{64} << 10;
+constexpr uint64_t kSmallBodyBytes = 64 << 10;  // of requests that have no use for one
 constexpr size_t kReadBytes = size_t{16} << 10;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -158,6 +159,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Whether the body is to be read.
   bool OnHeader();
   void OnRequest();
+  std::optional<HttpReply> FramingRefusal();
   // What is asked over plain text of a server that has a certificate.
   std::optional<HttpReply> PlainRefusal() const;
   // Says so where the client may still listen.
@@ -418,7 +420,8 @@ void Connection::Refuse(const HttpReply& reply) {
 
 bool Connection::OnHeader() {
   request_ = TakeHeader();
-  std::optional<HttpReply> refusal = PlainRefusal();
+  std::optional<HttpReply> refusal = FramingRefusal();
+  if (!refusal) refusal = PlainRefusal();
   if (!refusal) refusal = shared_->gate(request_);
   if (refusal) {
     Refuse(*refusal);
@@ -430,6 +433,27 @@ bool Connection::OnHeader() {
     Enqueue(std::string(kContinue));
   }
   return true;
+}
+
+// What would be read as something else by whoever stands between: RFC 9112, 3.2 and 6.1. And a body
+// where none belongs has little room.
+std::optional<HttpReply> Connection::FramingRefusal() {
+  const auto& message = parser_->get();
+  const auto refuse = [](int status, const char* text) {
+    return HttpReply{status, std::string(kPlainText), text, {}};
+  };
+  if (message.count(http::field::transfer_encoding) > 0 && !message.chunked())
+    return refuse(501, "Of transfer encodings only chunked is known.\n");
+  constexpr std::string_view kHostCharacters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]%";
+  if (message.count(http::field::host) > 1 ||
+      request_.Header("host").find_first_not_of(kHostCharacters) != std::string_view::npos)
+    return refuse(400, "A request names one host.\n");
+  if (request_.method == "POST") return std::nullopt;
+  parser_->body_limit(kSmallBodyBytes);
+  if (parser_->content_length().value_or(0) > kSmallBodyBytes)
+    return refuse(413, "Only POST takes a body.\n");
+  return std::nullopt;
 }
 
 // Programs on this machine need no certificate's name for it. Browsers are sent on.

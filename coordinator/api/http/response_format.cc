@@ -44,6 +44,7 @@ absl::Status ReadResponseFormat(std::string_view text, const Json& body, AnswerR
     if (json == nullptr) continue;
     if (json->dump(-1, ' ', false, Json::error_handler_t::replace).size() > kMaxSchemaBytes)
       return BadField(field, absl::StrCat("at most ", kMaxSchemaBytes, " bytes"));
+    POTLUCK_RETURN_IF_ERROR(CheckMembers(*json, field));
     ordered_json schema = model::OrderedMember(text, field);
     if (std::string_view(field) == "response_format") {
       POTLUCK_ASSIGN_OR_RETURN(schema, SchemaOf(*json, schema));

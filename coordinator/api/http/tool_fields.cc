@@ -78,7 +78,7 @@ absl::Status ReadTools(std::string_view text, const Json& body, Conversation& co
       return BadField(former, "left out: functions are given in \"tools\"");
   }
   const Json* json = FindKey(body, "tools");
-  if (json == nullptr || json->empty()) {
+  if (json == nullptr || (json->is_array() && json->empty())) {
     const auto choice = model::StringValue(FindKey(body, "tool_choice"));
     if (FindKey(body, "tool_choice") == nullptr || choice == "none" || choice == "auto")
       return absl::OkStatus();
@@ -88,6 +88,7 @@ absl::Status ReadTools(std::string_view text, const Json& body, Conversation& co
     return BadField("tools", absl::StrCat("an array of at most ", kMostTools));
   if (json->dump(-1, ' ', false, Json::error_handler_t::replace).size() > kMaxToolsBytes)
     return BadField("tools", absl::StrCat("at most ", kMaxToolsBytes, " bytes"));
+  POTLUCK_RETURN_IF_ERROR(CheckMembers(*json, "tools"));
   conversation.tools = model::OrderedMember(text, "tools");
   for (size_t i = 0; i < json->size(); ++i) {
     POTLUCK_ASSIGN_OR_RETURN(model::Tool tool, ReadTool((*json)[i], conversation.tools[i]));

@@ -229,6 +229,28 @@ TEST_F(HttpServerTest, WhoAsksToGoOnAndDoesNotWaitIsAnsweredToTheEnd) {
   }
 }
 
+TEST_F(HttpServerTest, RefusesWhatOthersWouldReadAsSomethingElse) {
+  Start(Echo);
+  for (const auto& [header, status] :
+       {std::pair("Transfer-Encoding: gzip\r\n", "501"),
+        {"Transfer-Encoding: chunked, gzip\r\n", "501"},
+        {"Host: y\r\n", "400"},
+        {"Content-Length: 3\r\nTransfer-Encoding: identity\r\n", "400"}}) {
+    RawClient client(address_);
+    client.Send(absl::StrCat("POST / HTTP/1.1\r\nHost: x\r\n", header, "\r\n",
+                             "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"));
+    const std::string said = client.ReadAll();
+    EXPECT_THAT(said, StartsWith(absl::StrCat("HTTP/1.1 ", status))) << header;
+    EXPECT_THAT(said, testing::Not(HasSubstr("smuggled"))) << header;
+  }
+  RawClient odd(address_);
+  odd.Send("GET / HTTP/1.1\r\nHost: evil\"><script>\r\n\r\n");
+  EXPECT_THAT(odd.ReadAll(), StartsWith("HTTP/1.1 400"));
+  RawClient large(address_);
+  large.Send("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+  EXPECT_THAT(large.ReadAll(), StartsWith("HTTP/1.1 413"));
+}
+
 TEST_F(HttpServerTest, AChunkWhoseExtensionHasNoEndIsRefused) {
   Start(Echo, {.max_header_bytes = 1024});
   RawClient client(address_);
